@@ -1,0 +1,1 @@
+"""Brain coordinates: spectral (eigenfunctions of the mask) and Cartesian."""

@@ -1,0 +1,1 @@
+"""The 3D fully connected conditional random field."""

@@ -1,0 +1,1 @@
+"""From a network to a whole volume: patch by patch, densely, and the vote."""

@@ -1,0 +1,1 @@
+"""Numbers about label maps: overlap, surface distance, volumes, plausibility, paired tests."""

@@ -1,0 +1,1 @@
+"""From a scan to what the networks read: working grid, bias correction, intensities, brain mask."""

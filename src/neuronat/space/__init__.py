@@ -1,0 +1,1 @@
+"""Grids and files: where a voxel is in the world, and how images enter and leave."""
