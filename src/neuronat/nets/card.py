@@ -1,0 +1,256 @@
+"""The model card: what a model is, what it expects, how it was made, how good it is and who may use it.
+
+A card is a frozen noun that checks itself at birth; `card.json` is its written form. Reading one executes
+nothing: keys and types are compared with the fields here, an architecture is a word, never a class path.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from types import MappingProxyType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from neuronat.errors import ConfigError, ModelError
+from neuronat.nets.deepnat import DeepNatConfig
+
+__all__ = [
+    "FORMAT",
+    "Accuracy",
+    "ModelCard",
+    "ScanSpec",
+    "StageSpec",
+    "TrainingRecord",
+    "read_card",
+    "write_card",
+]
+
+FORMAT = 1
+ARCHITECTURES = ("deepnat",)
+STAGES = (("foreground", "structures"), ("structures",))
+MAX_CLASSES = 1024
+NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z+._-]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSpec:
+    """One network of the model: an architecture from the list, and the numbers that shape it."""
+
+    architecture: str = "deepnat"
+    n_classes: int
+    n_tasks: int = 7
+    coordinates: tuple[str, ...] = ("spectral", "cartesian")
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            raise ModelError(
+                f"architecture {self.architecture!r} is not known; known are {', '.join(ARCHITECTURES)}"
+            )
+        if self.n_classes > MAX_CLASSES:
+            raise ModelError(f"n_classes must be at most {MAX_CLASSES}; got {self.n_classes}")
+        try:
+            _ = self.network_config
+        except ConfigError as error:
+            raise ModelError(str(error)) from error
+
+    @property
+    def network_config(self) -> DeepNatConfig:
+        """The configuration that builds the network."""
+        return DeepNatConfig(n_classes=self.n_classes, n_tasks=self.n_tasks, coordinates=self.coordinates)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanSpec:
+    """What the networks expect of a prepared scan."""
+
+    modality: str = "T1w"
+    spacing_mm: float = 1.0
+    orientation: str = "RAS"
+    normalization: str = "white 1.00, grey 0.65, zero outside the mask"
+    needs_mask: bool = True
+
+    def __post_init__(self) -> None:
+        if self.modality != "T1w" or self.spacing_mm != 1.0 or self.orientation != "RAS":
+            raise ModelError(
+                f"the model expects {self.modality} scans of {self.spacing_mm:g} mm in {self.orientation}; "
+                f"this version of neuronat prepares T1w scans of 1 mm in RAS only"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord:
+    """How the weights came about."""
+
+    material: str
+    n_scans: int
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    duration_s: float = 0.0
+    neuronat_version: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """One measured number, and the fold or set it was measured on."""
+
+    measure: str
+    value: float
+    measured_on: str
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value) or not self.measured_on:
+            raise ModelError(f"accuracy {self.measure!r} needs a finite value and the set it was measured on")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """Everything about a model that is not a weight."""
+
+    name: str
+    description: str
+    stages: Mapping[str, StageSpec]
+    schemes: tuple[str, ...]
+    training: TrainingRecord
+    licence: str
+    credits: tuple[str, ...] = ()
+    accuracy: tuple[Accuracy, ...] = ()
+    scan: ScanSpec = field(default_factory=ScanSpec)
+    crf: Mapping[str, float] = field(default_factory=dict)
+    version: str = "1"
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ModelError(
+                f"model name {self.name!r} must be letters, digits, '+', '.', '_' or '-', at most 64"
+            )
+        if tuple(self.stages) not in STAGES:
+            raise ModelError(
+                f"stages must be foreground and structures, or structures alone; got {list(self.stages)}"
+            )
+        if "foreground" in self.stages and self.stages["foreground"].n_classes != 2:
+            raise ModelError(
+                f"stage foreground must have 2 classes; got {self.stages['foreground'].n_classes}"
+            )
+        if len(self.schemes) != 1 or not NAME.fullmatch(self.schemes[0]):
+            raise ModelError(f"schemes must name one label scheme; got {list(self.schemes)}")
+        for name, value in self.crf.items():
+            if not math.isfinite(value) or value <= 0:
+                raise ModelError(f"crf.{name} must be a finite number above 0; got {value!r}")
+
+
+def write_card(card: ModelCard) -> str:
+    """Return the card as the text of `card.json`, format first.
+
+    Notes
+    -----
+    Source: ours (decision 0009).
+    """
+    plain = _plain(card)
+    ordered = {"format": plain.pop("format"), **plain}
+    return json.dumps(ordered, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_card(text: str) -> ModelCard:
+    """Read the text of a `card.json`.
+
+    Parameters
+    ----------
+    text : str
+        Content of the file.
+
+    Returns
+    -------
+    ModelCard
+
+    Raises
+    ------
+    ModelError
+        If the text is no JSON, the format is newer than this version, or a key or type does not fit.
+
+    Notes
+    -----
+    Source: ours (decision 0009).
+    """
+    try:
+        raw = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"card.json is damaged: {error}") from error
+    if not isinstance(raw, dict) or type(raw.get("format")) is not int:
+        raise ModelError("card.json has no format number; it is no model card of neuronat")
+    if raw["format"] > FORMAT:
+        raise ModelError(
+            f"card.json has format {raw['format']}, this neuronat reads {FORMAT}; install a newer neuronat"
+        )
+    if raw["format"] != FORMAT:
+        raise ModelError(f"card.json has format {raw['format']}; this neuronat reads {FORMAT}")
+    card: ModelCard = _convert(raw, ModelCard, "card.json")
+    return card
+
+
+def _plain(value: Any) -> Any:
+    """Turn nouns and read-only mappings into plain dictionaries and lists."""
+    if is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that stands twice in one object: two readers could see two values."""
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        raise ValueError(f"a key stands there twice among {sorted(keys)}")
+    return dict(pairs)
+
+
+def _refuse_constant(word: str) -> float:
+    """Refuse NaN and Infinity, which JSON does not know."""
+    raise ValueError(f"{word} is not a number of JSON")
+
+
+def _convert(raw: Any, kind: Any, where: str) -> Any:
+    """Turn parsed JSON into `kind` (a noun, a mapping, a tuple or a plain type); `where` names the place."""
+    origin = get_origin(kind)
+    if is_dataclass(kind):
+        return _convert_noun(raw, kind, where)
+    if origin is tuple:
+        _require_type(raw, list, where)
+        return tuple(_convert(item, get_args(kind)[0], f"{where}[{i}]") for i, item in enumerate(raw))
+    if origin is not None:
+        _require_type(raw, dict, where)
+        inner = get_args(kind)[1]
+        return MappingProxyType({key: _convert(item, inner, f"{where}.{key}") for key, item in raw.items()})
+    if kind is Any:
+        return raw
+    if kind is float and type(raw) is int and abs(raw) < 2**53:
+        return float(raw)
+    _require_type(raw, kind, where)
+    return raw
+
+
+def _convert_noun(raw: Any, kind: Any, where: str) -> Any:
+    """Build the frozen noun `kind` from a JSON object; unknown and missing keys are refused."""
+    _require_type(raw, dict, where)
+    hints = get_type_hints(kind)
+    known = {f.name: f for f in fields(kind)}
+    unknown = sorted(set(raw) - set(known))
+    needed = {name for name, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
+    missing = sorted(needed - set(raw))
+    if unknown or missing:
+        raise ModelError(f"{where}: unknown keys {unknown}, missing keys {missing}")
+    values = {name: _convert(item, hints[name], f"{where}.{name}") for name, item in raw.items()}
+    try:
+        return kind(**values)
+    except ModelError as error:
+        raise ModelError(f"{where}: {error}") from error
+
+
+def _require_type(raw: Any, kind: type, where: str) -> None:
+    """Raise ModelError unless `raw` is exactly of this JSON type (True is no number)."""
+    if type(raw) is not kind:
+        raise ModelError(f"{where} must be of type {kind.__name__}; got {type(raw).__name__}")

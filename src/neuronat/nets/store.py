@@ -1,0 +1,297 @@
+"""Model folders: networks on disk as data, never as code.
+
+A folder holds `card.json`, `weights.safetensors` (see `weights`), `labels/<scheme>.tsv`, `LICENSE` and
+`SHA256SUMS`. A folder is loaded whole and verified, or not at all.
+"""
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+
+from neuronat.errors import LabelError, ModelError, OutputError
+from neuronat.labels.scheme import LabelScheme, parse_scheme, write_scheme
+from neuronat.nets.card import ModelCard, read_card, write_card
+from neuronat.nets.deepnat import DeepNat
+from neuronat.nets.weights import networks_from_bytes, networks_to_bytes
+
+__all__ = [
+    "Model",
+    "find_model",
+    "imported_models",
+    "imported_models_folder",
+    "is_model_file",
+    "load_model",
+    "read_model_card",
+    "save_model",
+    "shipped_models",
+    "verify_model",
+]
+
+CARD, WEIGHTS, LICENCE, SUMS = "card.json", "weights.safetensors", "LICENSE", "SHA256SUMS"
+LABEL_TABLE = re.compile(r"labels/[0-9A-Za-z][0-9A-Za-z+._-]{0,63}\.tsv")
+MAX_TEXT_BYTES = 2**20
+MAX_WEIGHT_BYTES = 2**30
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Networks by stage, the schemes of the protocols they answer in, and the card that vouches for them."""
+
+    card: ModelCard
+    networks: Mapping[str, DeepNat]
+    schemes: Mapping[str, LabelScheme]
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if tuple(self.networks) != tuple(self.card.stages):
+            raise ModelError(
+                f"card names the stages {list(self.card.stages)}, the networks are {list(self.networks)}"
+            )
+        for stage, spec in self.card.stages.items():
+            if self.networks[stage].config != spec.network_config:
+                raise ModelError(f"stage {stage}: the network is not the one that the card describes")
+        if tuple(self.schemes) != self.card.schemes:
+            raise ModelError(
+                f"card names the schemes {list(self.card.schemes)}, given are {list(self.schemes)}"
+            )
+        n_classes = self.card.stages["structures"].n_classes
+        for name, scheme in self.schemes.items():
+            if scheme.n_classes != n_classes:
+                raise ModelError(f"scheme {name} has {scheme.n_classes} classes, the network {n_classes}")
+
+    @property
+    def name(self) -> str:
+        """The name on the card."""
+        return self.card.name
+
+
+def save_model(
+    model: Model, folder: Path, *, half: bool = True, licence_text: str = "", overwrite: bool = False
+) -> str:
+    """Write a model folder, whole or not at all.
+
+    Parameters
+    ----------
+    model : Model
+        Networks, card and schemes.
+    folder : Path
+        Where to; its parent is made if need be.
+    half : bool
+        Store weights as float16 (running statistics stay float32).
+    licence_text : str
+        Content of LICENSE; by default the card's licence and credit lines.
+    overwrite : bool
+        Replace a model that is there already.
+
+    Returns
+    -------
+    str
+        The model's hash: sha256 of SHA256SUMS.
+
+    Raises
+    ------
+    OutputError
+        If the folder exists, or cannot be written.
+    ModelError
+        If a weight is not finite as stored.
+
+    Notes
+    -----
+    Source: ours (decision 0009).
+    """
+    if folder.exists() and not (overwrite and (folder / CARD).is_file()):
+        raise OutputError(
+            f"{folder.name} exists already; choose another folder for the model or ask to overwrite it"
+        )
+    contents = {
+        CARD: write_card(model.card).encode(),
+        WEIGHTS: networks_to_bytes(model.networks, half=half),
+        LICENCE: (licence_text or _licence_note(model.card)).encode(),
+    }
+    contents |= {f"labels/{s.name}.tsv": write_scheme(s).encode() for s in model.schemes.values()}
+    contents[SUMS] = "".join(f"{_sha256(c)}  {name}\n" for name, c in sorted(contents.items())).encode()
+    place_model(contents, folder)
+    return _sha256(contents[SUMS])
+
+
+def place_model(contents: Mapping[str, bytes], folder: Path) -> None:
+    """Write files into a temporary folder, verify them there, and give the folder its final name."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".neuronat-model-", dir=folder.parent) as temporary:
+            written = Path(temporary) / folder.name
+            (written / "labels").mkdir(parents=True)
+            for name, content in contents.items():
+                (written / name).write_bytes(content)
+            load_model(written)
+            if folder.exists():
+                folder.rename(Path(temporary) / "replaced")
+            written.rename(folder)
+    except NotADirectoryError as error:
+        raise OutputError(f"{folder.parent.name} is no folder; choose another place for the model") from error
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(
+            f"{folder.name} cannot be written ({error.strerror}); choose another place"
+        ) from error
+
+
+def load_model(name: str | Path) -> Model:
+    """Load a model by its name or from its folder, onto the CPU in float32, ready for inference.
+
+    Parameters
+    ----------
+    name : str or Path
+        A shipped or imported model's name, or a folder.
+
+    Returns
+    -------
+    Model
+        Networks in evaluation mode; `sha256` is the hash of SHA256SUMS.
+
+    Raises
+    ------
+    ModelError
+        If there is none, a hash differs, the format is newer, or tensors do not fit the architecture.
+
+    Notes
+    -----
+    Source: ours (decision 0009).
+    """
+    folder = find_model(str(name))
+    contents = verified_contents(folder)
+    try:
+        card = read_card(contents[CARD].decode("utf-8"))
+        tables = {scheme: contents.get(f"labels/{scheme}.tsv") for scheme in card.schemes}
+        if missing := [scheme for scheme, table in tables.items() if table is None]:
+            raise ModelError(f"the label table of {', '.join(missing)} is missing")
+        schemes = {
+            scheme: parse_scheme(scheme, (table or b"").decode("utf-8")) for scheme, table in tables.items()
+        }
+        networks = networks_from_bytes(contents[WEIGHTS], card.stages)
+        return Model(card, MappingProxyType(networks), MappingProxyType(schemes), _sha256(contents[SUMS]))
+    except (ModelError, LabelError, UnicodeDecodeError) as error:
+        raise ModelError(f"model {folder.name}: {error}") from error
+
+
+def read_model_card(name: str | Path) -> ModelCard:
+    """Read a model's card alone, after verifying its files; ModelError as in `load_model`."""
+    folder = find_model(str(name))
+    try:
+        return read_card(verified_contents(folder)[CARD].decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ModelError(f"model {folder.name}: card.json is not UTF-8 text") from error
+
+
+def verify_model(name: str | Path) -> str:
+    """Load a model and let it go again; return its hash, or raise ModelError with the exact reason."""
+    return load_model(name).sha256
+
+
+def find_model(name: str) -> Path:
+    """Return the folder of the model called `name`, a name or a folder; ModelError if there is none."""
+    known = imported_models() | shipped_models()
+    if name in known:
+        return known[name]
+    folder = Path(name)
+    if (folder / CARD).is_file() or (folder / SUMS).is_file():
+        return folder
+    if folder.is_dir():
+        raise ModelError(f"{folder.name} is no model folder: it holds no {CARD}")
+    raise ModelError(
+        f"model {name!r} is not known; known are {', '.join(sorted(known)) or 'none'}, or give a folder"
+    )
+
+
+def shipped_models() -> dict[str, Path]:
+    """Folders of the models that come with the package, by name."""
+    return _models_in(Path(str(files("neuronat"))) / "models")
+
+
+def imported_models() -> dict[str, Path]:
+    """Folders of the models that the user imported, by name."""
+    try:
+        return _models_in(imported_models_folder())
+    except OutputError:
+        return {}
+
+
+def imported_models_folder() -> Path:
+    """Return the user's folder of imported models; OutputError where there is no home."""
+    try:
+        return Path.home() / ".local" / "share" / "neuronat" / "models"
+    except RuntimeError as error:  # a homeless container
+        raise OutputError(
+            "there is no home folder to keep imported models in; name a folder with --to"
+        ) from error
+
+
+def is_model_file(name: str) -> bool:
+    """Tell whether a relative path, with `/`, is one of the files that a model folder may hold."""
+    return name in {CARD, WEIGHTS, LICENCE, SUMS} or LABEL_TABLE.fullmatch(name) is not None
+
+
+def verified_contents(folder: Path) -> dict[str, bytes]:
+    """Read every file that SHA256SUMS lists, by name; ModelError if a hash differs."""
+    try:
+        sums = _bounded_bytes(folder / SUMS)
+        contents = {SUMS: sums}
+        for line in sums.decode("ascii").splitlines():
+            digest, _, name = line.partition("  ")
+            if not is_model_file(name) or name == SUMS:
+                raise ModelError(f"model {folder.name}: {SUMS} lists {name!r}, which is no file of a model")
+            contents[name] = _bounded_bytes(folder / name)
+            if _sha256(contents[name]) != digest:
+                raise ModelError(
+                    f"model {folder.name}: {name} is damaged, its sha256 differs; import the model again"
+                )
+    except UnicodeDecodeError as error:
+        raise ModelError(f"model {folder.name}: {SUMS} is damaged; import the model again") from error
+    if missing := sorted({CARD, WEIGHTS, LICENCE} - set(contents)):
+        raise ModelError(
+            f"model {folder.name}: {SUMS} does not list {', '.join(missing)}; import the model again"
+        )
+    return contents
+
+
+def _bounded_bytes(path: Path) -> bytes:
+    """Read a file of a model, unless it is larger than such a file can be."""
+    limit = MAX_WEIGHT_BYTES if path.name == WEIGHTS else MAX_TEXT_BYTES
+    try:
+        size = path.stat().st_size
+        if size > limit:
+            raise ModelError(f"{path.name} has {size} bytes; a model's may have {limit} at most")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(f"{path.name} is missing from the model; import it again") from error
+    except OSError as error:
+        raise ModelError(
+            f"{path.name} of the model cannot be read ({error.strerror}); check the folder"
+        ) from error
+
+
+def _models_in(folder: Path) -> dict[str, Path]:
+    """Model folders in a folder, by name; hidden ones are unfinished."""
+    cards = sorted(folder.glob(f"*/{CARD}")) if folder.is_dir() else []
+    return {card.parent.name: card.parent for card in cards if not card.parent.name.startswith(".")}
+
+
+def _licence_note(card: ModelCard) -> str:
+    """Compose the default content of LICENSE."""
+    lines = [
+        f"The weights in this folder ({card.name}) are licensed under {card.licence}.",
+        "",
+        *card.credits,
+    ]
+    return "\n".join([*lines, "", "Not for diagnosis."]) + "\n"
+
+
+def _sha256(content: bytes) -> str:
+    """Hexadecimal sha256."""
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,49 @@
+"""Fixtures that tests of several rooms share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from neuronat.labels import load_scheme
+from neuronat.nets.card import Accuracy, ModelCard, StageSpec, TrainingRecord
+from neuronat.nets.deepnat import DeepNat
+from neuronat.nets.store import Model, save_model
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """The only source of randomness."""
+    return np.random.default_rng(20261121)
+
+
+def make_card() -> ModelCard:
+    return ModelCard(
+        name="untrained",
+        description="Random weights, for tests.",
+        stages={"foreground": StageSpec(n_classes=2), "structures": StageSpec(n_classes=26)},
+        schemes=("deepnat25",),
+        training=TrainingRecord(material="none", n_scans=0, recipe={"rate": 0.01}, seed=3),
+        licence="CC0-1.0",
+        credits=("Made by a test.",),
+        accuracy=(Accuracy(measure="mean dice", value=0.25, measured_on="nothing"),),
+        crf={"appearance_weight": 1.0, "iterations": 2},
+    )
+
+
+@pytest.fixture(scope="session")
+def untrained_model() -> Model:
+    """A model as big as the real one, with random weights that are always the same."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        networks = {stage: DeepNat(spec.network_config).eval() for stage, spec in make_card().stages.items()}
+    return Model(make_card(), networks, {"deepnat25": load_scheme("deepnat25")})
+
+
+@pytest.fixture(scope="session")
+def untrained_folder(untrained_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That model as a folder; tests copy it before they damage it."""
+    folder = tmp_path_factory.mktemp("models") / "untrained"
+    save_model(untrained_model, folder)
+    return folder
