@@ -1,0 +1,278 @@
+"""Write files whole or not at all, and remember how they were made.
+
+A file gets its final name only after its bytes are on the disk and have been read back. A **marker** is the
+file written last of all; it holds the hashes of everything, and what has no marker is not done.
+"""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from neuronat.errors import MissingInputError, NeuronatError, OutputError
+
+__all__ = [
+    "Marker",
+    "broken_outputs",
+    "differences",
+    "is_temporary",
+    "make_folder",
+    "read_marker",
+    "sha256_of",
+    "shown_name",
+    "stem_of",
+    "write_bytes",
+    "write_marker",
+    "write_text",
+    "write_whole",
+]
+
+TEMPORARY_PREFIX = ".neuronat-"
+EXTENSIONS = re.compile(r"(\.nii|\.mgh|\.hdr|\.img)(\.gz)?$|\.mgz$|\.dcm$|\.zip$", re.IGNORECASE)
+ENTITY = re.compile(r"([a-zA-Z]+)-([0-9a-zA-Z+]+)")
+DERIVATIVE_ENTITIES = frozenset({"desc", "space", "res", "den", "seg", "label", "atlas"})
+
+
+def shown_name(path: Path) -> str:
+    r"""Return the file's own name, fit for a message of one line: what cannot be printed is escaped.
+
+    Notes
+    -----
+    Source: ours.
+
+    Examples
+    --------
+    >>> shown_name(Path("folder/two\nlines é.nii"))
+    'two\\nlines é.nii'
+    """
+    name = path.name or path.resolve().name or str(path)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
+
+
+def stem_of(path: Path) -> str:
+    """Return the stem that the outputs of a scan share.
+
+    Of a BIDS name the entities stay, except those that describe a derivative (desc, space, res, ...); the
+    suffix falls away. Any other name keeps its base name, without the extension.
+
+    Notes
+    -----
+    Source: ours.
+
+    Examples
+    --------
+    >>> stem_of(Path("in/sub-01_ses-a_desc-brain_T1w.nii.gz"))
+    'sub-01_ses-a'
+    >>> stem_of(Path("in/my scan.v2.nii.gz"))
+    'my scan.v2'
+    """
+    base = EXTENSIONS.sub("", path.name) or path.name
+    *parts, last = base.split("_")
+    if ENTITY.fullmatch(last):
+        parts.append(last)
+    elif not re.fullmatch(r"[0-9a-zA-Z]+", last):
+        return base
+    entities = [ENTITY.fullmatch(part) for part in parts]
+    if not parts or not parts[0].startswith("sub-") or not all(entities):
+        return base
+    kept = [part for part in parts if part.split("-")[0] not in DERIVATIVE_ENTITIES]
+    return "_".join(kept)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits; MissingInputError if it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MissingInputError(
+            f"{shown_name(path)}: cannot be read ({reason}); check path and permissions"
+        ) from error
+    return digest.hexdigest()
+
+
+def is_temporary(path: Path) -> bool:
+    """Tell whether a file is unfinished work of `write_whole`; one left by a killed run may be deleted."""
+    return path.name.startswith(TEMPORARY_PREFIX) and path.name.endswith(".part")
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` with its parents, and show by writing that it can be written to.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made, or nothing can be written into it.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _open_temporary(folder) as stream:
+            Path(stream.name).unlink()
+    except OSError as error:
+        raise _output_error(folder, error) from error
+
+
+def write_whole(
+    path: Path, write: Callable[[BinaryIO], None], verify: Callable[[Path], None] | None = None
+) -> None:
+    """Write a file so that it is there whole, or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Final name. Its folder is made if need be. A link is replaced, never written through.
+    write : callable
+        Takes the open binary file and writes into it.
+    verify : callable, optional
+        Takes the path of the temporary file, closed and synchronized; raises if its content is wrong.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses (no space, no permission, ...). The temporary file is removed on any failure.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _open_temporary(path.parent) as stream:
+            temporary = Path(stream.name)
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if verify is not None:
+            verify(temporary)
+        temporary.replace(path)
+        temporary = None
+        _sync_folder(path.parent)
+    except NeuronatError:
+        raise
+    except OSError as error:
+        raise _output_error(path, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all (see `write_whole`)."""
+    write_whole(path, lambda stream: _write_all(stream, content))
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write `content` to `path` as UTF-8, whole or not at all (see `write_whole`)."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marker:
+    """What was made from what: hashes of inputs, models and outputs by name, version and settings."""
+
+    version: str
+    inputs: Mapping[str, str]
+    models: Mapping[str, str]
+    settings: Mapping[str, Any]
+    outputs: Mapping[str, str]
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_marker(path: Path, marker: Marker) -> None:
+    """Write a marker as JSON, whole or not at all; call it after every output is in place."""
+    write_text(path, json.dumps(asdict(marker), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_marker(path: Path) -> Marker | None:
+    """Read a marker; None where there is none, or where it is not whole: then nothing is done."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        marker = Marker(**fields)
+    except (OSError, ValueError, TypeError):
+        return None
+    parts = (marker.inputs, marker.models, marker.settings, marker.outputs)
+    return marker if all(isinstance(part, dict) for part in parts) else None
+
+
+def differences(marker: Marker, wanted: Marker) -> tuple[str, ...]:
+    """Name what differs between a marker found and the work wanted (outputs and notes do not count).
+
+    Returns
+    -------
+    tuple of str
+        One line per difference, such as `settings crf: False there, True wanted`; empty where none.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    lines = []
+    if marker.version != wanted.version:
+        lines.append(f"version: {marker.version} there, {wanted.version} wanted")
+    for part in ("inputs", "models", "settings"):
+        there, asked = getattr(marker, part), json.loads(json.dumps(dict(getattr(wanted, part))))
+        for key in sorted(there.keys() | asked.keys()):
+            if there.get(key) != asked.get(key):
+                lines.append(f"{part} {key}: {_short(there.get(key))} there, {_short(asked.get(key))} wanted")
+    return tuple(lines)
+
+
+def broken_outputs(marker: Marker, folder: Path) -> tuple[str, ...]:
+    """Name the outputs of a marker that are missing from `folder`, or whose bytes have changed."""
+    return tuple(
+        name
+        for name, digest in sorted(marker.outputs.items())
+        if not (folder / name).is_file() or sha256_of(folder / name) != digest
+    )
+
+
+def _open_temporary(folder: Path) -> BinaryIO:
+    """Open a new file of a name that nobody else uses, in the same folder (and so the same disk)."""
+    path = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}.part"
+    return path.open("xb")
+
+
+def _write_all(stream: BinaryIO, content: bytes) -> None:
+    stream.write(content)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Ask the system to keep the new name, too; not every file system can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+def _output_error(path: Path, error: OSError) -> OutputError:
+    """Say in one line why `path` cannot be written."""
+    reason = error.strerror or str(error)
+    return OutputError(
+        f"{shown_name(path)}: cannot be written ({reason}); free space, or choose another folder"
+    )
+
+
+def _short(value: Any) -> str:
+    """Show a value in a message; of a hash the beginning is enough."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value):
+        return value[:12]
+    return "nothing" if value is None else str(value)
