@@ -4,12 +4,9 @@ A folder holds `card.json`, `weights.safetensors` (see `weights`), `labels/<sche
 `SHA256SUMS`. A folder is loaded whole and verified, or not at all.
 """
 
-import hashlib
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,25 +14,28 @@ from neuronat.errors import LabelError, ModelError, OutputError
 from neuronat.labels.scheme import LabelScheme, parse_scheme, write_scheme
 from neuronat.nets.card import ModelCard, read_card, write_card
 from neuronat.nets.deepnat import DeepNat
+from neuronat.nets.folder import (
+    CARD,
+    LICENCE,
+    SUMS,
+    WEIGHTS,
+    find_model,
+    sha256_of_bytes,
+    shipped_models,
+    verified_contents,
+)
 from neuronat.nets.weights import networks_from_bytes, networks_to_bytes
 
 __all__ = [
     "Model",
     "find_model",
-    "imported_models",
-    "imported_models_folder",
-    "is_model_file",
     "load_model",
+    "place_model",
     "read_model_card",
     "save_model",
     "shipped_models",
     "verify_model",
 ]
-
-CARD, WEIGHTS, LICENCE, SUMS = "card.json", "weights.safetensors", "LICENSE", "SHA256SUMS"
-LABEL_TABLE = re.compile(r"labels/[0-9A-Za-z][0-9A-Za-z+._-]{0,63}\.tsv")
-MAX_TEXT_BYTES = 2**20
-MAX_WEIGHT_BYTES = 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +114,11 @@ def save_model(
         LICENCE: (licence_text or _licence_note(model.card)).encode(),
     }
     contents |= {f"labels/{s.name}.tsv": write_scheme(s).encode() for s in model.schemes.values()}
-    contents[SUMS] = "".join(f"{_sha256(c)}  {name}\n" for name, c in sorted(contents.items())).encode()
+    contents[SUMS] = "".join(
+        f"{sha256_of_bytes(c)}  {name}\n" for name, c in sorted(contents.items())
+    ).encode()
     place_model(contents, folder)
-    return _sha256(contents[SUMS])
+    return sha256_of_bytes(contents[SUMS])
 
 
 def place_model(contents: Mapping[str, bytes], folder: Path) -> None:
@@ -129,6 +131,8 @@ def place_model(contents: Mapping[str, bytes], folder: Path) -> None:
             for name, content in contents.items():
                 (written / name).write_bytes(content)
             load_model(written)
+            if unlisted := sorted(set(contents) - set(verified_contents(written))):
+                raise ModelError(f"model {folder.name}: {SUMS} does not list {', '.join(unlisted)}")
             if folder.exists():
                 folder.rename(Path(temporary) / "replaced")
             written.rename(folder)
@@ -175,7 +179,9 @@ def load_model(name: str | Path) -> Model:
             scheme: parse_scheme(scheme, (table or b"").decode("utf-8")) for scheme, table in tables.items()
         }
         networks = networks_from_bytes(contents[WEIGHTS], card.stages)
-        return Model(card, MappingProxyType(networks), MappingProxyType(schemes), _sha256(contents[SUMS]))
+        return Model(
+            card, MappingProxyType(networks), MappingProxyType(schemes), sha256_of_bytes(contents[SUMS])
+        )
     except (ModelError, LabelError, UnicodeDecodeError) as error:
         raise ModelError(f"model {folder.name}: {error}") from error
 
@@ -194,94 +200,6 @@ def verify_model(name: str | Path) -> str:
     return load_model(name).sha256
 
 
-def find_model(name: str) -> Path:
-    """Return the folder of the model called `name`, a name or a folder; ModelError if there is none."""
-    known = imported_models() | shipped_models()
-    if name in known:
-        return known[name]
-    folder = Path(name)
-    if (folder / CARD).is_file() or (folder / SUMS).is_file():
-        return folder
-    if folder.is_dir():
-        raise ModelError(f"{folder.name} is no model folder: it holds no {CARD}")
-    raise ModelError(
-        f"model {name!r} is not known; known are {', '.join(sorted(known)) or 'none'}, or give a folder"
-    )
-
-
-def shipped_models() -> dict[str, Path]:
-    """Folders of the models that come with the package, by name."""
-    return _models_in(Path(str(files("neuronat"))) / "models")
-
-
-def imported_models() -> dict[str, Path]:
-    """Folders of the models that the user imported, by name."""
-    try:
-        return _models_in(imported_models_folder())
-    except OutputError:
-        return {}
-
-
-def imported_models_folder() -> Path:
-    """Return the user's folder of imported models; OutputError where there is no home."""
-    try:
-        return Path.home() / ".local" / "share" / "neuronat" / "models"
-    except RuntimeError as error:  # a homeless container
-        raise OutputError(
-            "there is no home folder to keep imported models in; name a folder with --to"
-        ) from error
-
-
-def is_model_file(name: str) -> bool:
-    """Tell whether a relative path, with `/`, is one of the files that a model folder may hold."""
-    return name in {CARD, WEIGHTS, LICENCE, SUMS} or LABEL_TABLE.fullmatch(name) is not None
-
-
-def verified_contents(folder: Path) -> dict[str, bytes]:
-    """Read every file that SHA256SUMS lists, by name; ModelError if a hash differs."""
-    try:
-        sums = _bounded_bytes(folder / SUMS)
-        contents = {SUMS: sums}
-        for line in sums.decode("ascii").splitlines():
-            digest, _, name = line.partition("  ")
-            if not is_model_file(name) or name == SUMS:
-                raise ModelError(f"model {folder.name}: {SUMS} lists {name!r}, which is no file of a model")
-            contents[name] = _bounded_bytes(folder / name)
-            if _sha256(contents[name]) != digest:
-                raise ModelError(
-                    f"model {folder.name}: {name} is damaged, its sha256 differs; import the model again"
-                )
-    except UnicodeDecodeError as error:
-        raise ModelError(f"model {folder.name}: {SUMS} is damaged; import the model again") from error
-    if missing := sorted({CARD, WEIGHTS, LICENCE} - set(contents)):
-        raise ModelError(
-            f"model {folder.name}: {SUMS} does not list {', '.join(missing)}; import the model again"
-        )
-    return contents
-
-
-def _bounded_bytes(path: Path) -> bytes:
-    """Read a file of a model, unless it is larger than such a file can be."""
-    limit = MAX_WEIGHT_BYTES if path.name == WEIGHTS else MAX_TEXT_BYTES
-    try:
-        size = path.stat().st_size
-        if size > limit:
-            raise ModelError(f"{path.name} has {size} bytes; a model's may have {limit} at most")
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise ModelError(f"{path.name} is missing from the model; import it again") from error
-    except OSError as error:
-        raise ModelError(
-            f"{path.name} of the model cannot be read ({error.strerror}); check the folder"
-        ) from error
-
-
-def _models_in(folder: Path) -> dict[str, Path]:
-    """Model folders in a folder, by name; hidden ones are unfinished."""
-    cards = sorted(folder.glob(f"*/{CARD}")) if folder.is_dir() else []
-    return {card.parent.name: card.parent for card in cards if not card.parent.name.startswith(".")}
-
-
 def _licence_note(card: ModelCard) -> str:
     """Compose the default content of LICENSE."""
     lines = [
@@ -290,8 +208,3 @@ def _licence_note(card: ModelCard) -> str:
         *card.credits,
     ]
     return "\n".join([*lines, "", "Not for diagnosis."]) + "\n"
-
-
-def _sha256(content: bytes) -> str:
-    """Hexadecimal sha256."""
-    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,170 @@
+"""Draw training examples: blocks of neighbouring centres, balanced over the structures.
+
+A *block* holds n^3 centres two voxels apart; with n = 1 it is the paper's single patch. The block's first centre
+lies 11 voxels inside its intensities.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neuronat.errors import ConfigError
+from neuronat.nets.deepnat import PATCH_SIZE
+from neuronat.train.scans import INTENSITY_STEP, TrainingSet
+
+__all__ = [
+    "Block",
+    "Candidates",
+    "block_extent",
+    "draw_anchors",
+    "find_candidates",
+    "gather_blocks",
+    "margin_vox",
+]
+
+REACH = PATCH_SIZE // 2
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Voxels that may be centres, sorted by class, and how often each class is drawn.
+
+    voxels (V,) int64 flat indices into the training set; starts, counts (C,) int64; weights (C,) float, sum 1.
+    """
+
+    voxels: Tensor
+    starts: Tensor
+    counts: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A batch of B blocks with n^3 centres each.
+
+    intensities (B, 1, S, S, S) float32; labels (B, n, n, n, T) int64; coordinates (B, n, n, n, 6) float32;
+    eligible (B, n, n, n) bool.
+    """
+
+    intensities: Tensor
+    labels: Tensor
+    coordinates: Tensor
+    eligible: Tensor
+
+
+def block_extent(n_centres: int) -> int:
+    """Voxels along each axis of a block with `n_centres` centres along it."""
+    return PATCH_SIZE + 2 * (n_centres - 1)
+
+
+def margin_vox(n_centres: int) -> int:
+    """Voxels that a block can reach beyond a centre in it, one more for jitter."""
+    return block_extent(n_centres) - REACH + 1
+
+
+def find_candidates(examples: TrainingSet, n_classes: int, emphasis: Mapping[int, float]) -> Candidates:
+    """Sort the eligible voxels by class and say how often each class is drawn.
+
+    Parameters
+    ----------
+    examples : TrainingSet
+        The scans.
+    n_classes : int
+        Number of classes C, background included.
+    emphasis : mapping of int to float
+        Relative frequency of a class; 1 where not named. Classes without a voxel are never drawn.
+
+    Returns
+    -------
+    Candidates
+        The voxels by class.
+
+    Raises
+    ------
+    ConfigError
+        If fewer than two classes have voxels: there is nothing to tell apart.
+
+    Notes
+    -----
+    Source: [DEEPNAT] sampling: equal numbers per structure, twice as many for white and grey matter.
+    """
+    voxels = torch.nonzero(examples.eligible.flatten()).squeeze(1)
+    classes = examples.classes.flatten()[voxels].long()
+    order = torch.argsort(classes, stable=True)
+    counts = torch.bincount(classes, minlength=n_classes)
+    if int((counts > 0).sum()) < 2:
+        raise ConfigError("the training scans hold a single class; training needs at least two")
+    weights = torch.tensor([emphasis.get(c, 1.0) for c in range(n_classes)], device=counts.device)
+    weights = torch.where(counts > 0, weights, torch.zeros_like(weights))
+    starts = torch.cumsum(counts, 0) - counts
+    return Candidates(voxels[order], starts, counts, weights / weights.sum())
+
+
+def draw_anchors(candidates: Candidates, n_blocks: int, generator: torch.Generator) -> Tensor:
+    """Draw `n_blocks` voxels, their classes as the weights say: (B,) int64 flat indices."""
+    device = candidates.voxels.device
+    classes = torch.multinomial(candidates.weights, n_blocks, replacement=True, generator=generator)
+    fraction = torch.rand(n_blocks, generator=generator, device=device, dtype=torch.float64)
+    within = (fraction * candidates.counts[classes]).long()
+    return candidates.voxels[candidates.starts[classes] + within]
+
+
+def gather_blocks(
+    examples: TrainingSet, anchors: Tensor, n_centres: int, offsets: Tensor, generator: torch.Generator
+) -> Block:
+    """Cut the blocks around anchors, each anchor at a random place among its block's centres.
+
+    Parameters
+    ----------
+    examples : TrainingSet
+        The scans, padded by at least `margin_vox(n_centres)`.
+    anchors : (B,) int64
+        Flat indices of eligible voxels.
+    n_centres : int
+        Centres along each axis of a block.
+    offsets : (T, 3) int64
+        Task offsets, within -1..1.
+    generator : torch.Generator
+        Source of chance, on the examples' device.
+
+    Returns
+    -------
+    Block
+        Intensities, labels per task, coordinates, eligibility of each centre.
+
+    Notes
+    -----
+    Source: ours: blocks share convolutions between neighbouring patches (see `nets.shared`).
+    """
+    device = anchors.device
+    strides = torch.tensor(examples.strides, device=device)
+    place = torch.randint(n_centres, (len(anchors), 3), generator=generator, device=device)
+    first = anchors - (2 * place * strides).sum(1)
+    span = 2 * (n_centres - 1)
+    reach = torch.arange(-REACH, span + REACH + 1, device=device)
+    near = torch.arange(-1, span + 2, device=device)
+    lattice = torch.arange(0, span + 1, 2, device=device)
+    raw = examples.intensities.flatten()[_cube(first, reach, strides)]
+    classes = examples.classes.flatten()[_cube(first, near, strides)]
+    centres = _cube(first, lattice, strides)
+    labels = torch.stack([_shifted(classes, offset, n_centres) for offset in offsets.tolist()], -1)
+    return Block(
+        intensities=raw.float().mul_(INTENSITY_STEP)[:, None],
+        labels=labels.long(),
+        coordinates=examples.coordinates.flatten(1)[:, centres].movedim(0, -1).float(),
+        eligible=examples.eligible.flatten()[centres],
+    )
+
+
+def _cube(first: Tensor, steps: Tensor, strides: Tensor) -> Tensor:
+    """Flat indices (B, L, L, L) of the cubes at `first` plus `steps` along each axis."""
+    i, j, k = (steps * stride for stride in strides)
+    return first[:, None, None, None] + (i[:, None, None] + j[:, None] + k)
+
+
+def _shifted(classes: Tensor, offset: list[int], n_centres: int) -> Tensor:
+    """Classes (B, n, n, n) at one offset from the centres, out of the (B, 2n+1, 2n+1, 2n+1) around them."""
+    i, j, k = (slice(1 + step, 1 + step + 2 * n_centres - 1, 2) for step in offset)
+    return classes[:, i, j, k]

@@ -1,0 +1,156 @@
+"""Scans that networks train on, prepared once and kept small: one compressed file per scan.
+
+A packed scan needs neither SimpleITK nor the scan's file, so training runs wherever torch and numpy are.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuronat.errors import MissingInputError, ShapeError, UnusableInputError
+
+__all__ = [
+    "INTENSITY_STEP",
+    "OUTSIDE",
+    "PackedScan",
+    "TrainingSet",
+    "read_packed",
+    "stack_scans",
+    "write_packed",
+]
+
+INTENSITY_STEP = 0.01
+OUTSIDE = 255
+
+
+@dataclass(frozen=True, eq=False)
+class PackedScan:
+    """One labelled scan on the working grid, cropped to its mask.
+
+    intensities (I, J, K) uint8 in steps of 0.01; classes (I, J, K) uint8, 255 outside the mask;
+    coordinates (6, I, J, K) float16.
+    """
+
+    name: str
+    intensities: NDArray[np.uint8]
+    classes: NDArray[np.uint8]
+    coordinates: NDArray[np.float16]
+
+    def __post_init__(self) -> None:
+        shapes = (self.intensities.shape, self.classes.shape, self.coordinates.shape[1:])
+        if len(set(shapes)) != 1 or self.intensities.ndim != 3:
+            raise ShapeError(
+                f"{self.name}: intensities, classes and coordinates must share one 3D grid; got {shapes}"
+            )
+        if not (self.classes != OUTSIDE).any():
+            raise UnusableInputError(f"{self.name}: the brain mask is empty; give a scan with a brain")
+        if not ((self.classes != OUTSIDE) & (self.classes > 0)).any():
+            raise UnusableInputError(f"{self.name}: no voxel carries a label; training needs labelled scans")
+
+
+def write_packed(scan: PackedScan, folder: Path) -> Path:
+    """Write the scan to `folder/<name>.npz`, under a temporary name first, and return the path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path, unfinished = folder / f"{scan.name}.npz", folder / f".{scan.name}.unfinished.npz"
+    np.savez_compressed(
+        unfinished, intensities=scan.intensities, classes=scan.classes, coordinates=scan.coordinates
+    )
+    unfinished.replace(path)
+    return path
+
+
+def read_packed(path: Path) -> PackedScan:
+    """Read a packed scan; MissingInputError or UnusableInputError name the file."""
+    if not path.is_file():
+        raise MissingInputError(f"{path.name}: packed scan not found; pack the training scans first")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return PackedScan(path.stem, arrays["intensities"], arrays["classes"], arrays["coordinates"])
+    except (OSError, KeyError, ValueError, EOFError) as error:
+        raise UnusableInputError(f"{path.name}: not a packed scan ({error}); pack it again") from error
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """All scans of a training in four tensors on one device, padded to one shape, so that a voxel is one number.
+
+    intensities, classes, eligible (S, I, J, K) uint8, uint8, bool; coordinates (6, S, I, J, K) float16.
+    """
+
+    intensities: Tensor
+    classes: Tensor
+    eligible: Tensor
+    coordinates: Tensor
+
+    @property
+    def strides(self) -> tuple[int, int, int]:
+        """Distance in the flattened tensors between neighbours along i, j, k."""
+        _, _, j, k = self.intensities.shape
+        return j * k, k, 1
+
+
+def stack_scans(
+    scans: list[PackedScan], *, margin_vox: int, around_foreground_vox: int | None, device: torch.device
+) -> TrainingSet:
+    """Put packed scans into one padded training set.
+
+    Parameters
+    ----------
+    scans : list of PackedScan
+        At least one.
+    margin_vox : int
+        Voxels outside every scan's box, at least the reach of a block from its centres.
+    around_foreground_vox : int or None
+        None: every voxel of the mask may be a centre (first stage, single step). A number: only voxels of the
+        foreground and those at most so far from it (second stage).
+    device : torch.device
+        Where the tensors live.
+
+    Returns
+    -------
+    TrainingSet
+        Class 0 outside the mask; `eligible` marks voxels that may be centres.
+
+    Raises
+    ------
+    UnusableInputError
+        If there are no scans.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    if not scans:
+        raise UnusableInputError("no scans to train on; name at least one")
+    extents = np.max([scan.intensities.shape for scan in scans], axis=0) + 2 * margin_vox
+    shape = (len(scans), *(int(extent) for extent in extents))
+    intensities = torch.zeros(shape, dtype=torch.uint8)
+    classes = torch.zeros(shape, dtype=torch.uint8)
+    eligible = torch.zeros(shape, dtype=torch.bool)
+    coordinates = torch.zeros((6, *shape), dtype=torch.float16)
+    for index, scan in enumerate(scans):
+        box = tuple(slice(margin_vox, margin_vox + extent) for extent in scan.intensities.shape)
+        mask = torch.from_numpy(scan.classes != OUTSIDE)
+        known = torch.from_numpy(np.where(scan.classes == OUTSIDE, 0, scan.classes))
+        intensities[(index, *box)] = torch.from_numpy(scan.intensities)
+        classes[(index, *box)] = known
+        eligible[(index, *box)] = (
+            mask if around_foreground_vox is None else mask & _grow(known > 0, around_foreground_vox)
+        )
+        coordinates[(slice(None), index, *box)] = torch.from_numpy(scan.coordinates)
+    return TrainingSet(
+        intensities.to(device), classes.to(device), eligible.to(device), coordinates.to(device)
+    )
+
+
+def _grow(mask: Tensor, distance_vox: int) -> Tensor:
+    """Dilate a (I, J, K) mask by a cube."""
+    if distance_vox == 0:
+        return mask
+    size = 2 * distance_vox + 1
+    grown = torch.nn.functional.max_pool3d(mask[None, None].float(), size, 1, distance_vox)
+    return grown[0, 0] > 0
