@@ -1,8 +1,8 @@
 """Models that travel: a folder or a zip file in, a zip file out.
 
 There is one way in, whatever the source: only names that a model folder may hold, in bounded number and size,
-read into memory, written to a temporary folder, verified there, renamed. Nothing from an archive is executed, and
-no name from it is used as a path before it is known to be one of ours.
+read into memory, written to a temporary folder, verified there, renamed. Nothing from an archive is executed,
+and no name from it is used as a path before it is known to be one of ours.
 """
 
 import io
