@@ -1,0 +1,176 @@
+"""The one error handler: a failure becomes one line on stderr and an exit code. Tracebacks go to a log."""
+
+import errno
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from neuronat.errors import MemoryShortError, NeuronatError, OutputError, UsageError
+
+__all__ = ["Stopped", "exit_code_of", "failure_message", "log_file", "run_guarded", "stop_on_signals"]
+
+BUG, BROKEN_PIPE = 70, 141
+CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})
+MEMORY_PHRASES = ("not enough memory", "can't allocate memory", "out of memory")
+LOG_BYTES = 2**20
+
+logger = logging.getLogger("neuronat")
+
+
+class Stopped(BaseException):
+    """A signal asked the run to stop; `finally` blocks remove unfinished files on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+
+
+def stop_on_signals() -> None:
+    """Let SIGINT and SIGTERM end the run in good order; a second signal ends it at once."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_DFL)
+    raise Stopped(number)
+
+
+def run_guarded(work: Callable[[], object]) -> int:
+    """Run a command and return its exit code, having said in one line what went wrong, if anything.
+
+    Parameters
+    ----------
+    work : callable
+        The command; an integer that it returns is its exit code.
+
+    Returns
+    -------
+    int
+        Exit code, 0 if all is well.
+
+    Notes
+    -----
+    Source: ours; the codes are those of DESIGN section 3.
+    """
+    try:
+        returned = work()
+        return returned if type(returned) is int else 0
+    except BrokenPipeError:
+        # the reader went away (neuronat ... | head): nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (Exception, Stopped, KeyboardInterrupt) as error:
+        code = exit_code_of(error)
+        click.echo(f"neuronat: {failure_message(error)}", err=True)
+        return code
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Return the exit code of DESIGN section 3 for any exception.
+
+    Notes
+    -----
+    Source: ours.
+
+    Examples
+    --------
+    >>> exit_code_of(UsageError("two answers")), exit_code_of(KeyError("bug"))
+    (2, 70)
+    """
+    if isinstance(error, NeuronatError | Stopped):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
+        return 130
+    if isinstance(error, click.ClickException):
+        return UsageError.exit_code
+    if _is_memory(error):
+        return MemoryShortError.exit_code
+    if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+        return OutputError.exit_code
+    return BUG
+
+
+def failure_message(error: BaseException) -> str:
+    """Say in one line what went wrong and what to do; the traceback goes to the log.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    _write_log(error)
+    if isinstance(error, click.ClickException):
+        return _one_line(_usage_message(error))
+    if isinstance(error, NeuronatError):
+        return _one_line(str(error))
+    if isinstance(error, Stopped | KeyboardInterrupt | click.exceptions.Abort):
+        return "stopped; unfinished files were removed, run the same command again to go on"
+    if _is_memory(error):
+        return "not enough memory; close other programs, or use a machine with more of it"
+    if exit_code_of(error) == OutputError.exit_code:
+        return (
+            f"cannot write ({_one_line(getattr(error, 'strerror', '') or str(error))}); choose another folder"
+        )
+    where = log_file()
+    kept = f"the log {where} says where" if where else "no log could be written"
+    return f"our mistake ({type(error).__name__}: {_one_line(str(error))[:200]}); please report it, {kept}"
+
+
+def log_file() -> Path | None:
+    """Return the file that tracebacks go to; None in a homeless container."""
+    try:
+        return Path.home() / ".local" / "state" / "neuronat" / "neuronat.log"
+    except RuntimeError:
+        return None
+
+
+def _usage_message(error: click.ClickException) -> str:
+    """Click's own sentence, and the help that explains it."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "neuronat"
+    return f"{error.format_message().rstrip('.')}; see {command} --help"
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Memory ends in several ways: Python's own exception, and torch's RuntimeError."""
+    message = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(phrase in message for phrase in MEMORY_PHRASES)
+    )
+
+
+def _one_line(message: str) -> str:
+    """Join the lines of a message."""
+    return " ".join(message.split())
+
+
+def _write_log(error: BaseException) -> None:
+    """Append the traceback to the log, which keeps its last two mebibytes; never fails itself."""
+    where = log_file()
+    if where is None:
+        return
+    try:
+        where.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handler = RotatingFileHandler(where, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(message)s"))
+        record = logger.makeRecord(
+            "neuronat",
+            logging.ERROR,
+            "",
+            0,
+            "%s",
+            (type(error).__name__,),
+            (type(error), error, error.__traceback__),
+        )
+        handler.emit(record)
+        handler.close()
+    except OSError:
+        return

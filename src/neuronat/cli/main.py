@@ -1,0 +1,63 @@
+"""The group of commands; a command's module, and all that it needs, is imported on use only."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from neuronat import __version__
+from neuronat.cli.failures import run_guarded, stop_on_signals
+
+__all__ = ["COMMANDS", "LazyGroup", "group", "main"]
+
+COMMANDS = {
+    "segment": "Label the structures of T1-weighted scans.",
+    "train": "Train the networks that a TOML file describes.",
+    "evaluate": "Compare label maps with a reference, structure by structure.",
+    "compare": "Compare the tables of evaluate: box plots and paired tests.",
+    "models": "List, inspect, verify, import and export models.",
+    "check": "Say what a scan is and what would be done; compute nothing.",
+    "demo": "Do the main job on the template that the installation carries.",
+    "doctor": "Show versions, test the device and verify the models.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name, and has one error handler for all of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the module of one command and return what it calls `command`."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"neuronat.cli.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line and end the process with the exit code of DESIGN section 3."""
+        extra = {"prog_name": "neuronat"} | extra | {"standalone_mode": False}
+        sys.exit(run_guarded(lambda: super(LazyGroup, self).main(*args, **extra)))
+
+
+@click.group(cls=LazyGroup, no_args_is_help=False, invoke_without_command=True)
+@click.version_option(__version__, prog_name="neuronat", message="%(prog)s %(version)s")
+@click.pass_context
+def group(context: click.Context) -> None:
+    """T1-weighted MRI scans of the head into labelled anatomy. Not for diagnosis."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main() -> None:
+    """Run the command line in a process of its own."""
+    stop_on_signals()
+    group.main()
