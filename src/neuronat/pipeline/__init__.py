@@ -1,0 +1,1 @@
+"""The whole sentence: scan in, label maps and tables out."""

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+import torch
+
+from neuronat.errors import ConfigError, UnavailableError
+from neuronat.pipeline import device
+from neuronat.pipeline.device import choose_device, device_error, device_names
+
+
+def test_the_cpu_calculates_correctly():
+    assert 0 < device_error("cpu") < 1e-5
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+def test_a_device_that_calculates_wrongly_is_refused(monkeypatch: pytest.MonkeyPatch):
+    true_convolution = torch.nn.functional.conv3d
+    monkeypatch.setattr(
+        torch.nn.functional, "conv3d", lambda *arguments: true_convolution(*arguments).flip(1)
+    )
+    assert device_error("cpu") > 1
+    with pytest.raises(UnavailableError, match="device cpu calculates wrongly"):
+        choose_device("cpu")
+
+
+def test_unknown_and_absent_devices_are_told_apart(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(device, "device_names", lambda: ("cpu",))
+    with pytest.raises(ConfigError, match="device 'abacus' is not known"):
+        choose_device("abacus")
+    with pytest.raises(UnavailableError, match="device cuda:3 is not there; at hand are cpu"):
+        choose_device("cuda:3")
+    assert choose_device("auto") == torch.device("cpu")
+
+
+def test_a_device_that_fails_has_an_infinite_error():
+    np.testing.assert_equal(device_error("meta"), np.inf)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_the_accelerator_calculates_correctly():
+    assert device_error("cuda:0") < 1e-4
+    assert device_names()[1] == "cuda:0"
+    assert choose_device("auto") == torch.device("cuda:0")
