@@ -107,7 +107,7 @@ def test_a_missing_file_is_named(folder: Path, name: str):
         ({"schemes": ["../../etc"]}, "must name one label scheme"),
         ({"schemes": ["freesurfer"]}, "label table of freesurfer is missing"),
         ({"scan": {"spacing_mm": 2.0}}, "expects T1w scans of 2 mm"),
-        ({"crf": {"iterations": -1}}, "crf.iterations must be a finite number above 0"),
+        ({"crf": {"iterations": -1}}, "crf.iterations must be a finite number, at least 0"),
         ({"name": "../up"}, "model name '../up' must be letters"),
         ({"stages": {"structures": {"n_classes": 26}}}, "tensors too many, first 'foreground"),
     ],

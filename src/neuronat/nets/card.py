@@ -105,7 +105,7 @@ class Accuracy:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """Everything about a model that is not a weight."""
+    """Everything about a model that is not a weight; `crf` holds the numbers of `CrfConfig`, by name."""
 
     name: str
     description: str
@@ -116,7 +116,7 @@ class ModelCard:
     credits: tuple[str, ...] = ()
     accuracy: tuple[Accuracy, ...] = ()
     scan: ScanSpec = field(default_factory=ScanSpec)
-    crf: Mapping[str, float] = field(default_factory=dict)
+    crf: Mapping[str, Any] = field(default_factory=dict)
     version: str = "1"
     format: int = FORMAT
 
@@ -136,8 +136,8 @@ class ModelCard:
         if len(self.schemes) != 1 or not NAME.fullmatch(self.schemes[0]):
             raise ModelError(f"schemes must name one label scheme; got {list(self.schemes)}")
         for name, value in self.crf.items():
-            if not math.isfinite(value) or value <= 0:
-                raise ModelError(f"crf.{name} must be a finite number above 0; got {value!r}")
+            if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
+                raise ModelError(f"crf.{name} must be a finite number, at least 0; got {value!r}")
 
 
 def write_card(card: ModelCard) -> str:
