@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
         sys.exit(run_guarded(lambda: super(LazyGroup, self).main(*args, **extra)))
 
 
-@click.group(cls=LazyGroup, no_args_is_help=False, invoke_without_command=True)
+@click.group(name="neuronat", cls=LazyGroup, invoke_without_command=True)
 @click.version_option(__version__, prog_name="neuronat", message="%(prog)s %(version)s")
 @click.pass_context
 def group(context: click.Context) -> None:

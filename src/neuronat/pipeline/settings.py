@@ -1,0 +1,78 @@
+"""What a user can decide about a segmentation, and which of it changes the result."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from neuronat.errors import ConfigError
+from neuronat.space.scan import ReadOptions
+
+__all__ = ["Progress", "SegmentConfig", "no_progress", "result_settings"]
+
+Progress = Callable[[str, float], None]
+"""Takes the name of the step at hand and the share of the whole that is done, in [0, 1]."""
+
+CHOICES = {
+    "stripped": ("auto", "yes", "no"),
+    "space": ("native", "working"),
+    "file_format": ("nii.gz", "mgz"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentConfig:
+    """How scans are segmented.
+
+    `protocols`: which ones, all of the models' if empty. `stripped`: whether the scan is 0 outside the brain.
+    `space`: the grid of the outputs, the scan's own or the working grid. `n_threads`: None for torch's own
+    choice. `force` lifts the refusals of scans that do not look like a T1 of a brain.
+    """
+
+    protocols: tuple[str, ...] = ()
+    stripped: str = "auto"
+    has_crf: bool = True
+    has_probabilities: bool = False
+    space: str = "native"
+    file_format: str = "nii.gz"
+    device: str = "auto"
+    n_threads: int | None = None
+    force: bool = False
+    reading: ReadOptions = field(default_factory=ReadOptions)
+
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}")
+        if self.n_threads is not None and self.n_threads < 1:
+            raise ConfigError(f"n_threads must be at least 1; got {self.n_threads}")
+        if self.reading.force != self.force:
+            raise ConfigError("reading.force must be equal to force; set both")
+
+
+def result_settings(config: SegmentConfig) -> dict[str, Any]:
+    """Return the settings that change what is written, as plain data for a marker; device and threads do not.
+
+    Notes
+    -----
+    Source: ours.
+
+    Examples
+    --------
+    >>> result_settings(SegmentConfig(has_crf=False))["crf"]
+    False
+    """
+    return {
+        "protocols": list(config.protocols),
+        "stripped": config.stripped,
+        "crf": config.has_crf,
+        "probabilities": config.has_probabilities,
+        "space": config.space,
+        "format": config.file_format,
+        "force": config.force,
+        "frame": config.reading.frame,
+        "use_form": config.reading.use_form,
+    }
+
+
+def no_progress(_step: str, _done: float) -> None:
+    """Show nothing."""

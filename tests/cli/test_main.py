@@ -1,0 +1,69 @@
+import importlib.util
+import subprocess
+import sys
+import time
+
+import click
+import pytest
+
+from neuronat import __version__
+from neuronat.cli.main import COMMANDS, group
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_help_names_every_command_and_loads_nothing_heavy():
+    script = (
+        "import sys\nfrom neuronat.cli.main import group\n"
+        "try: group.main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'nibabel', 'scipy', 'numba', 'SimpleITK', 'rich'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    done = python("-c", script)
+    assert done.returncode == 0, done.stderr
+    for name, summary in COMMANDS.items():
+        assert f"  {name}" in done.stdout
+        assert summary in done.stdout
+
+
+def test_help_answers_within_a_second():
+    start_s = time.perf_counter()
+    done = python("-m", "neuronat", "--help")
+    assert done.returncode == 0
+    assert time.perf_counter() - start_s < 1.0
+
+
+def test_the_version_is_the_packages(run):
+    done = run("--version")
+    assert (done.exit_code, done.output) == (0, f"neuronat {__version__}\n")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_repeats_the_first_line_of_each_commands_help(name: str):
+    if importlib.util.find_spec(f"neuronat.cli.{name}") is None:
+        pytest.skip(f"{name} is not there yet")
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
+    assert command.name == name
+    assert (command.help or "").split("\n")[0] == COMMANDS[name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--nosuch",), "neuronat: No such option '--nosuch'; see neuronat --help\n"),
+        (("sgement",), "neuronat: No such command 'sgement'; see neuronat --help\n"),
+        (("models", "info"), "neuronat: Missing argument 'MODEL'; see neuronat models info --help\n"),
+    ],
+)
+def test_a_wrong_command_line_gets_one_line_and_exit_code_2(run, arguments: tuple[str, ...], message: str):
+    done = run(*arguments)
+    assert (done.exit_code, done.stderr, done.stdout) == (2, message, "")
+
+
+def test_no_arguments_show_the_help(run):
+    done = run()
+    assert done.exit_code == 0
+    assert done.stdout.startswith("Usage: neuronat [OPTIONS] [COMMAND]")
