@@ -1,0 +1,157 @@
+"""From a path to the stored numbers of one 3D frame and their place, with every check on the way."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuronat.errors import MemoryShortError, MissingInputError, NeuronatError, UnusableInputError
+from neuronat.record import shown_name
+from neuronat.space.geometry import Forms, Placement, choose_affine, lettered_affine
+from neuronat.space.header import HEAD_BYTES, RawHeader, parse_header
+from neuronat.space.limits import pick_frame, require_readable_size
+from neuronat.space.memory import free_memory_bytes
+from neuronat.space.scan import ReadOptions
+from neuronat.space.source import partner_of, require_file
+from neuronat.space.stream import is_gzip, read_head, read_range
+
+__all__ = ["FormReader", "Stored", "load", "naming"]
+
+FormReader = Callable[[bytes, RawHeader], tuple[Forms, tuple[str, ...]]]
+COMPRESSED_ENDINGS = (".gz", ".mgz")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Stored:
+    """One frame as stored (not scaled), the header's claims, its place, and warnings about the file."""
+
+    numbers: NDArray[Any]
+    header: RawHeader
+    placement: Placement
+    warnings: tuple[str, ...]
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Begin every error with the name of the file; turn the system's errors into ours."""
+    name = shown_name(path)
+    try:
+        yield
+    except NeuronatError as error:
+        raise type(error)(f"{name}: {error}") from error
+    except MemoryError as error:
+        raise MemoryShortError(f"{name}: memory ran out; close other programs, or crop the scan") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MissingInputError(f"{name}: cannot be read ({reason}); check path and permissions") from error
+
+
+def load(path: Path, options: ReadOptions, read_forms: FormReader) -> Stored:
+    """Load one 3D frame.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or either file of a pair.
+    options : ReadOptions
+        Frame, form and limits.
+    read_forms : callable
+        Takes the header's bytes and claims; returns its matrices and the lines that the reader logged.
+
+    Returns
+    -------
+    Stored
+        A 3D frame, all of whose bytes have been checked.
+
+    Raises
+    ------
+    MissingInputError, UnusableInputError, MemoryShortError
+        As `read_volume` says.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    head_path, image_path = _files_of(path)
+    head = read_head(head_path, HEAD_BYTES)
+    header = parse_header(head)
+    if header.is_pair and head_path == image_path:
+        image_path = partner_of(path, ".img")
+    elif not header.is_pair:
+        image_path = head_path
+    frame = pick_frame(header.extents, options.frame)
+    shape = (header.extents[0], header.extents[1], header.extents[2])
+    require_readable_size(
+        header,
+        n_stored_bytes=image_path.stat().st_size,
+        is_compressed=is_gzip(image_path),
+        n_free_bytes=free_memory_bytes(),
+        max_voxels=options.max_voxels,
+    )
+    forms, logged = _analyze_forms(header, options) or read_forms(head, header)
+    placement = choose_affine(
+        forms, shape, pixdim=header.pixdim, unit_code=header.unit_code, use_form=options.use_form
+    )
+    n_frame_bytes = header.n_frame_voxels * header.dtype.itemsize
+    start = header.offset + frame * n_frame_bytes
+    content = read_range(image_path, start, start + n_frame_bytes, header.n_declared_bytes)
+    if head_path != image_path:
+        read_range(head_path, 0, 0, len(head))
+    return Stored(
+        numbers=np.frombuffer(content, header.dtype).reshape(shape, order="F"),
+        header=header,
+        placement=placement,
+        warnings=(*_name_warnings(image_path), *_frame_warnings(header, frame), *logged, *placement.warnings),
+    )
+
+
+def _files_of(path: Path) -> tuple[Path, Path]:
+    """Return the files that hold header and voxels, by the name alone."""
+    require_file(path)
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith(".img"):
+        return partner_of(path, ".hdr"), path
+    if name.endswith(".hdr"):
+        image_path = path
+        if parse_header(read_head(path, HEAD_BYTES)).is_pair:
+            image_path = partner_of(path, ".img")
+            require_file(image_path)
+        return path, image_path
+    return path, path
+
+
+def _analyze_forms(header: RawHeader, options: ReadOptions) -> tuple[Forms, tuple[str, ...]] | None:
+    """Return the forms of an Analyze 7.5 file, which has none: the user must say how it lies."""
+    if header.file_format != "Analyze 7.5":
+        return None
+    if options.assume_orientation is None:
+        raise UnusableInputError(
+            "has no NIfTI magic bytes: an Analyze 7.5 file does not say where left is; "
+            "convert it to NIfTI, or give --assume-orientation LAS (or what it is)"
+        )
+    shape = (header.extents[0], header.extents[1], header.extents[2])
+    fallback = lettered_affine(options.assume_orientation, shape, header.pixdim)
+    return Forms(sform=None, sform_code=0, qform=None, qform_code=0, fallback=fallback), ()
+
+
+def _name_warnings(path: Path) -> tuple[str, ...]:
+    """Say whether the name promises another compression than the bytes have."""
+    is_promised = path.name.lower().endswith(COMPRESSED_ENDINGS)
+    if is_promised == is_gzip(path):
+        return ()
+    return (
+        ("named as if compressed, and is not",)
+        if is_promised
+        else ("compressed, though its name does not say so",)
+    )
+
+
+def _frame_warnings(header: RawHeader, frame: int) -> tuple[str, ...]:
+    """Say which of several frames was read."""
+    n_frames = math.prod(header.extents[3:])
+    return (f"frame {frame} of {n_frames} (counted from 0) was read",) if n_frames > 1 else ()
