@@ -30,6 +30,7 @@ from neuronat.space.volume import Volume
 __all__ = [
     "WorkingGrid",
     "labels_to_native",
+    "labels_to_working",
     "mask_to_working",
     "plan_grid",
     "probabilities_to_native",
@@ -190,6 +191,15 @@ def probabilities_to_native(
     """Take probabilities to the scan's own grid, one (I, J, K) channel at a time, as they are asked for."""
     for channel in channels:
         yield values_to_native(channel, grid)
+
+
+def labels_to_working(labels: NDArray[Any], grid: WorkingGrid) -> NDArray[Any]:
+    """Bring an (I, J, K) label map to the working grid, as `labels_to_native` takes it back."""
+    require_shape(labels, grid.native_shape)
+    turned = np.ascontiguousarray(reorient(labels, grid.moves))
+    if not grid.is_resampled:
+        return turned
+    return largest_share(turned, grid.working_to_turned, grid.shape)
 
 
 def labels_to_native(labels: NDArray[Any], grid: WorkingGrid) -> NDArray[Any]:
