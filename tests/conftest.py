@@ -10,12 +10,20 @@ from neuronat.labels import load_scheme
 from neuronat.nets.card import Accuracy, ModelCard, StageSpec, TrainingRecord
 from neuronat.nets.deepnat import DeepNat
 from neuronat.nets.store import Model, save_model
+from neuronat.phantom import make_phantom
+from neuronat.space.volume import LabelMap, Volume
 
 
 @pytest.fixture
 def rng() -> np.random.Generator:
     """The only source of randomness."""
     return np.random.default_rng(20261121)
+
+
+@pytest.fixture(scope="session")
+def phantom() -> tuple[Volume, LabelMap, np.ndarray]:
+    """A brain of ellipsoids (40, 48, 56): scan, labels of 25 structures, mask. Copy before changing it."""
+    return make_phantom()
 
 
 def make_card() -> ModelCard:
