@@ -30,9 +30,7 @@ class DeepNatConfig:
 
     def __post_init__(self) -> None:
         if self.n_classes < 2:
-            raise ConfigError(
-                f"DeepNatConfig.n_classes must be at least 2 (background counts); got {self.n_classes}"
-            )
+            raise ConfigError(f"DeepNatConfig.n_classes must be at least 2 (background counts); got {self.n_classes}")
         if self.n_tasks not in (1, 7, 27):
             raise ConfigError(f"DeepNatConfig.n_tasks must be 1, 7 or 27; got {self.n_tasks}")
         known = tuple(kind for kind in COORDINATE_KINDS if kind in self.coordinates)
@@ -45,9 +43,7 @@ class DeepNatConfig:
     @property
     def coordinate_channels(self) -> tuple[int, ...]:
         """Which of the six channels of `coords.brain_coordinates` the network reads."""
-        return tuple(
-            3 * COORDINATE_KINDS.index(kind) + axis for kind in self.coordinates for axis in range(3)
-        )
+        return tuple(3 * COORDINATE_KINDS.index(kind) + axis for kind in self.coordinates for axis in range(3))
 
 
 def task_offsets(n_tasks: int) -> NDArray[np.int64]:

@@ -98,24 +98,29 @@ def _larger(first: Tensor, second: Tensor) -> Tensor:
 
 def _convolve(layer: nn.Conv3d, inputs: list[Tensor], counts: tuple[int, ...]) -> list[Tensor]:
     """Apply one convolution to all variants; see the module's formula."""
-    differences = list(inputs)
+    differences = _combine(inputs, counts, sign=-1)
+    kernels = [_last_taps(layer.weight, subset) for subset in range(N_VARIANTS)]
+    outputs = [functional.conv3d(d, kernel) for d, kernel in zip(differences, kernels, strict=True)]
+    return _combine(outputs, counts, sign=1)
+
+
+def _combine(variants: list[Tensor], counts: tuple[int, ...], *, sign: int) -> list[Tensor]:
+    """Sum over the subsets B of every S, with the sign (-1)^|S-B| or +1: one axis at a time."""
+    combined = list(variants)
     for axis in range(3):
         for subset in range(N_VARIANTS):
             if subset >> axis & 1:
-                without = differences[subset ^ (1 << axis)]
-                differences[subset] = differences[subset] - _tail(without, axis, counts)
-    outputs = []
-    for subset, difference in enumerate(differences):
-        kernel = layer.weight
-        for axis in range(3):
-            if subset >> axis & 1:
-                kernel = kernel.narrow(2 + axis, kernel.shape[2 + axis] - 1, 1)
-        outputs.append(functional.conv3d(difference, kernel))
+                without = _tail(combined[subset ^ (1 << axis)], axis, counts)
+                combined[subset] = torch.add(combined[subset], without, alpha=sign)
+    return combined
+
+
+def _last_taps(kernel: Tensor, subset: int) -> Tensor:
+    """Keep the last tap only along the axes of `subset`."""
     for axis in range(3):
-        for subset in range(N_VARIANTS):
-            if subset >> axis & 1:
-                outputs[subset] = outputs[subset] + _tail(outputs[subset ^ (1 << axis)], axis, counts)
-    return outputs
+        if subset >> axis & 1:
+            kernel = kernel.narrow(2 + axis, kernel.shape[2 + axis] - 1, 1)
+    return kernel
 
 
 def _tail(x: Tensor, axis: int, counts: tuple[int, ...]) -> Tensor:
@@ -123,9 +128,7 @@ def _tail(x: Tensor, axis: int, counts: tuple[int, ...]) -> Tensor:
     return x.narrow(2 + axis, x.shape[2 + axis] - counts[axis], counts[axis])
 
 
-def _normalize(
-    layer: nn.BatchNorm3d, variants: list[Tensor], counts: tuple[int, ...], *, cells: int
-) -> list[Tensor]:
+def _normalize(layer: nn.BatchNorm3d, variants: list[Tensor], counts: tuple[int, ...], *, cells: int) -> list[Tensor]:
     """Batch-normalize all variants with common statistics, then ReLU."""
     if layer.training:
         mean, variance = _moments(variants, counts, cells)

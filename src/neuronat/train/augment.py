@@ -65,9 +65,7 @@ def augment_blocks(
         return (torch.rand(n_blocks, *shape, generator=generator, device=device) * 2 - 1) * width
 
     n_flipped = int((torch.rand(n_blocks, generator=generator, device=device) < config.flip).sum())
-    block = _join(
-        mirror_blocks(_part(block, 0, n_flipped), mirrored_classes, offsets), _part(block, n_flipped, None)
-    )
+    block = _join(mirror_blocks(_part(block, 0, n_flipped), mirrored_classes, offsets), _part(block, n_flipped, None))
     x = block.intensities
     inside = x > 0
     x = _nudge(x, spread(config.jitter_vox, 3))
@@ -104,14 +102,12 @@ def _nudge(x: Tensor, shifts_vox: Tensor) -> Tensor:
 
 
 def _part(block: Block, start: int, stop: int | None) -> Block:
-    """The blocks start..stop of a batch."""
-    return Block(
-        *(x[start:stop] for x in (block.intensities, block.labels, block.coordinates, block.eligible))
-    )
+    """Take the blocks start..stop of a batch."""
+    return Block(*(x[start:stop] for x in (block.intensities, block.labels, block.coordinates, block.eligible)))
 
 
 def _join(first: Block, second: Block) -> Block:
-    """Two batches as one."""
+    """Join two batches."""
     return Block(
         torch.cat([first.intensities, second.intensities]),
         torch.cat([first.labels, second.labels]),

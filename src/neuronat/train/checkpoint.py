@@ -1,6 +1,5 @@
 """Checkpoints that survive a kill at any moment: written under a temporary name, then renamed; the last two stay."""
 
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from neuronat.errors import ConfigError, OutputError
+from neuronat.errors import ConfigError
+from neuronat.record import write_whole
 
 __all__ = ["TrainingState", "load_newest", "save_checkpoint"]
 
@@ -28,7 +28,7 @@ class TrainingState:
 
 def save_checkpoint(folder: Path, state: TrainingState, iteration: int) -> Path:
     """Write the state after `iteration` steps to `folder`, drop all but the last two, and return the path."""
-    path, unfinished = folder / f"checkpoint-{iteration:07d}.pt", folder / ".checkpoint-unfinished.pt"
+    path = folder / f"checkpoint-{iteration:07d}.pt"
     content = {
         "iteration": iteration,
         "settings": dict(state.settings),
@@ -37,18 +37,7 @@ def save_checkpoint(folder: Path, state: TrainingState, iteration: int) -> Path:
         "generator": state.generator.get_state(),
         "chance": torch.get_rng_state(),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise OutputError(
-            f"{folder.name}: cannot write a checkpoint ({error.strerror}); free space or rights"
-        ) from error
+    write_whole(path, lambda stream: torch.save(content, stream))
     for old in _checkpoints(folder)[:-KEPT]:
         old.unlink()
     return path
@@ -74,9 +63,7 @@ def load_newest(folder: Path, state: TrainingState) -> int:
             continue
         changed = sorted(k for k, v in state.settings.items() if content["settings"].get(k) != v)
         if changed:
-            raise ConfigError(
-                f"{path.name}: made with other settings ({', '.join(changed)}); resume with the same, or use a new folder"
-            )
+            raise ConfigError(f"{path.name}: made with other settings ({', '.join(changed)}); resume with the same")
         state.net.load_state_dict(content["net"])
         state.optimizer.load_state_dict(content["optimizer"])
         state.generator.set_state(content["generator"].cpu())

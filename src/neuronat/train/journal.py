@@ -5,9 +5,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["describe", "new_tally", "summarize", "write_line"]
-
-Tally = dict[str, float | list[float]]
+__all__ = ["describe", "new_tally", "summarize", "total_seconds", "write_line"]
 
 
 def new_tally() -> dict[str, float]:
@@ -49,6 +47,7 @@ def summarize(
         "rate": round(rate, 6),
         "centres_per_s": round(tally["centres"] / seconds, 1),
         "blocks_per_s": round(tally["blocks"] / seconds, 1),
+        "seconds": round(seconds, 2),
         "share_sampling": round(tally["sampling_s"] / seconds, 4),
         "seconds_left": round((iterations - iteration) * seconds / tally["iterations"], 1),
     }
@@ -70,3 +69,11 @@ def write_line(path: Path, line: Mapping[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def total_seconds(path: Path) -> float:
+    """Add up the seconds of a log's lines; 0 where there is no log."""
+    if not path.is_file():
+        return 0.0
+    with path.open(encoding="utf-8") as file:
+        return sum(float(json.loads(line).get("seconds", 0.0)) for line in file)

@@ -198,9 +198,7 @@ def _draw(lesson: Lesson, config: TrainConfig, offsets: Tensor, generator: torch
     return augment_blocks(block, lesson.augment, lesson.mirrored_classes, offsets, generator)
 
 
-def _descend(
-    net: DeepNat, block: Block, optimizer: torch.optim.Optimizer, precision: str
-) -> tuple[float, Tensor, int]:
+def _descend(net: DeepNat, block: Block, optimizer: torch.optim.Optimizer, precision: str) -> tuple[float, Tensor, int]:
     """Make one step; return the loss, the correct labels per task (T,), and the number of centres."""
     device = block.intensities.device
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):

@@ -3,8 +3,9 @@
 A packed scan needs neither SimpleITK nor the scan's file, so training runs wherever torch and numpy are.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuronat.errors import MissingInputError, ShapeError, UnusableInputError
+from neuronat.record import write_whole
 
 __all__ = [
     "INTENSITY_STEP",
@@ -43,9 +45,7 @@ class PackedScan:
     def __post_init__(self) -> None:
         shapes = (self.intensities.shape, self.classes.shape, self.coordinates.shape[1:])
         if len(set(shapes)) != 1 or self.intensities.ndim != 3:
-            raise ShapeError(
-                f"{self.name}: intensities, classes and coordinates must share one 3D grid; got {shapes}"
-            )
+            raise ShapeError(f"{self.name}: intensities, classes and coordinates must share one 3D grid; got {shapes}")
         if not (self.classes != OUTSIDE).any():
             raise UnusableInputError(f"{self.name}: the brain mask is empty; give a scan with a brain")
         if not ((self.classes != OUTSIDE) & (self.classes > 0)).any():
@@ -53,13 +53,10 @@ class PackedScan:
 
 
 def write_packed(scan: PackedScan, folder: Path) -> Path:
-    """Write the scan to `folder/<name>.npz`, under a temporary name first, and return the path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path, unfinished = folder / f"{scan.name}.npz", folder / f".{scan.name}.unfinished.npz"
-    np.savez_compressed(
-        unfinished, intensities=scan.intensities, classes=scan.classes, coordinates=scan.coordinates
-    )
-    unfinished.replace(path)
+    """Write the scan to `folder/<name>.npz`, whole or not at all, and return the path."""
+    arrays = {"intensities": scan.intensities, "classes": scan.classes, "coordinates": scan.coordinates}
+    path = folder / f"{scan.name}.npz"
+    write_whole(path, lambda stream: np.savez_compressed(stream, **arrays))
     return path
 
 
@@ -68,10 +65,16 @@ def read_packed(path: Path) -> PackedScan:
     if not path.is_file():
         raise MissingInputError(f"{path.name}: packed scan not found; pack the training scans first")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return PackedScan(path.stem, arrays["intensities"], arrays["classes"], arrays["coordinates"])
-    except (OSError, KeyError, ValueError, EOFError) as error:
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         raise UnusableInputError(f"{path.name}: not a packed scan ({error}); pack it again") from error
+
+
+def foreground_of(scan: PackedScan) -> PackedScan:
+    """Return the scan with two classes: 0 background, 1 any structure; 255 stays outside the mask."""
+    classes = np.where(scan.classes == OUTSIDE, OUTSIDE, scan.classes > 0).astype(np.uint8)
+    return replace(scan, classes=classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,9 +145,7 @@ def stack_scans(
             mask if around_foreground_vox is None else mask & _grow(known > 0, around_foreground_vox)
         )
         coordinates[(slice(None), index, *box)] = torch.from_numpy(scan.coordinates)
-    return TrainingSet(
-        intensities.to(device), classes.to(device), eligible.to(device), coordinates.to(device)
-    )
+    return TrainingSet(intensities.to(device), classes.to(device), eligible.to(device), coordinates.to(device))
 
 
 def _grow(mask: Tensor, distance_vox: int) -> Tensor:

@@ -1,0 +1,146 @@
+"""The TOML file that describes one training: read, checked, and turned into frozen configurations.
+
+A table of the file is one configuration; a key it does not know, a missing key, or a value out of range is a
+ConfigError before any scan is read. `${NEURONAT_DATA}` in a path stands for that environment variable.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from neuronat.crf.meanfield import CrfConfig
+from neuronat.errors import ConfigError, MissingInputError
+from neuronat.nets.deepnat import DeepNatConfig
+from neuronat.train.augment import AugmentConfig
+from neuronat.train.loop import TrainConfig
+
+__all__ = ["DataConfig", "NetworkConfig", "Recipe", "read_recipe"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which scans a training uses; file names as in `train.packing.find_labelled_scans`.
+
+    `folds` is a table with the columns scan and fold; scans of the folds in `held_out` are not trained on but
+    validated on. `packed` is the folder where prepared scans are kept.
+    """
+
+    folder: str
+    scans: str
+    mask_ending: str
+    label_ending: str
+    scheme: str
+    packed: str
+    folds: str = ""
+    held_out: tuple[int, ...] = ()
+    credits: tuple[str, ...] = ()
+    licence: str = "unknown: state it in the recipe"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """The networks to train: tasks, coordinates, and whether foreground and structures share one network."""
+
+    n_tasks: int = 7
+    coordinates: tuple[str, ...] = ("spectral", "cartesian")
+    is_cascade: bool = True
+    start_from: str = ""
+
+    def __post_init__(self) -> None:
+        DeepNatConfig(n_classes=2, n_tasks=self.n_tasks, coordinates=self.coordinates)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One training: what, on which scans, for how long, and where to."""
+
+    name: str
+    protocol: str
+    folder: str
+    description: str
+    data: DataConfig
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    foreground: TrainConfig = field(default_factory=TrainConfig)
+    structures: TrainConfig = field(default_factory=TrainConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    crf: CrfConfig = field(default_factory=CrfConfig)
+
+    @property
+    def stages(self) -> Mapping[str, TrainConfig]:
+        """The trainings by stage, in the order in which they run."""
+        if self.network.is_cascade:
+            return {"foreground": self.foreground, "structures": self.structures}
+        return {"structures": self.structures}
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe; relative paths in it are relative to the file's folder.
+
+    Parameters
+    ----------
+    path : Path
+        A TOML file.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    MissingInputError
+        If the file is not there.
+    ConfigError
+        If it is no TOML, a key is unknown or missing, or a value does not fit.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    if not path.is_file():
+        raise MissingInputError(f"{path.name}: not found; give the TOML file of a training")
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        recipe: Recipe = _convert(raw, Recipe, "")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name}: not a TOML file ({error}); see recipes/ for examples") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path.name}: {error}") from error
+    return recipe
+
+
+def resolved_path(text: str, beside: Path) -> Path:
+    """Turn a path of a recipe into a real one: `${NEURONAT_DATA}` filled in, relative to the file `beside`."""
+    if "${NEURONAT_DATA}" in text:
+        root = os.environ.get("NEURONAT_DATA")
+        if not root:
+            raise ConfigError(f"{beside.name}: {text} needs the environment variable NEURONAT_DATA; set it")
+        text = text.replace("${NEURONAT_DATA}", str(Path(root).resolve()))
+    return (beside.parent / text).resolve()
+
+
+def _convert(raw: Mapping[str, Any], kind: Any, where: str) -> Any:
+    """Build the configuration `kind` from a TOML table."""
+    hints = get_type_hints(kind)
+    unknown = sorted(set(raw) - set(hints))
+    needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
+    missing = [name for name in needed if name not in raw]
+    if unknown or missing:
+        known = ", ".join(hints)
+        raise ConfigError(f"[{where or 'top'}]: unknown keys {unknown}, missing keys {missing}; the keys are {known}")
+    return kind(**{name: _value(value, hints[name], f"{where}.{name}".strip(".")) for name, value in raw.items()})
+
+
+def _value(value: Any, kind: Any, where: str) -> Any:
+    """Check one value of a table against the type of its field."""
+    if isinstance(value, dict):
+        return _convert(value, kind, where)
+    if get_origin(kind) is tuple and isinstance(value, list):
+        return tuple(_value(item, get_args(kind)[0], where) for item in value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{where} must be of type {getattr(kind, '__name__', kind)}; got {value!r}")
+    return value

@@ -1,0 +1,124 @@
+"""From scans and label maps on disk to packed scans: found, prepared, given coordinates, cropped."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from neuronat.coords.spectral import brain_coordinates
+from neuronat.errors import GridError, LabelError, MissingInputError, UsageError
+from neuronat.labels.scheme import LabelScheme
+from neuronat.prepare.conform import labels_to_working
+from neuronat.prepare.scan import prepare_scan
+from neuronat.record import stem_of
+from neuronat.space.files import read_label_map, read_mask, read_volume
+from neuronat.train.scans import INTENSITY_STEP, OUTSIDE, PackedScan
+
+__all__ = ["LabelledScan", "find_labelled_scans", "pack_scan"]
+
+
+@dataclass(frozen=True)
+class LabelledScan:
+    """The files of one training scan."""
+
+    name: str
+    scan: Path
+    mask: Path
+    labels: Path
+
+
+def find_labelled_scans(folder: Path, *, scans: str, mask_ending: str, label_ending: str) -> list[LabelledScan]:
+    """Find the training scans of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to look.
+    scans : str
+        Glob pattern of the scans, relative to the folder; its last part ends in what names a scan's file, such
+        as `*/anat/*_desc-brain_T1w.nii.gz`.
+    mask_ending, label_ending : str
+        What stands in the place of that ending in the names of mask and label map.
+
+    Returns
+    -------
+    list of LabelledScan
+        Sorted by name.
+
+    Raises
+    ------
+    MissingInputError
+        If nothing matches, or a scan lacks its mask or label map.
+    UsageError
+        If two scans have the same name.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    ending = scans.rsplit("*", 1)[-1]
+    paths = sorted(folder.glob(scans)) if folder.is_dir() else []
+    if not paths:
+        raise MissingInputError(f"{folder.name}: no scans match {scans}; check the folder and the pattern")
+    found = []
+    for path in paths:
+        start = path.name.removesuffix(ending)
+        mask, labels = path.with_name(start + mask_ending), path.with_name(start + label_ending)
+        for needed in (mask, labels):
+            if not needed.is_file():
+                raise MissingInputError(f"{path.name}: {needed.name} not found beside it; training needs it")
+        found.append(LabelledScan(stem_of(path), path, mask, labels))
+    names = [scan.name for scan in found]
+    if len(set(names)) != len(names):
+        raise UsageError(f"{folder.name}: several training scans have the same name; rename them")
+    return found
+
+
+def pack_scan(scan: LabelledScan, scheme: LabelScheme, protocol: LabelScheme) -> PackedScan:
+    """Prepare a scan as `segment` does, and keep what training needs.
+
+    Parameters
+    ----------
+    scan : LabelledScan
+        Its files.
+    scheme : LabelScheme
+        Scheme of the label map's ids.
+    protocol : LabelScheme
+        Scheme to train on; `scheme` must be it or map to it.
+
+    Returns
+    -------
+    PackedScan
+        On the working grid, cropped to the mask.
+
+    Raises
+    ------
+    GridError
+        If scan, mask and label map do not share a grid.
+    LabelError
+        If the label map holds unknown ids, or everything is background.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    volume = read_volume(scan.scan).volume
+    mask, labels = read_mask(scan.mask), read_label_map(scan.labels, scheme)
+    for name, affine, shape in (
+        (scan.mask.name, mask.affine, mask.values.shape),
+        (scan.labels.name, labels.affine, labels.ids.shape),
+    ):
+        if shape != volume.values.shape or not np.allclose(affine, volume.affine, atol=1e-3):
+            raise GridError(f"{name}: not on the grid of {scan.scan.name}; resample it to that grid first")
+    prepared = prepare_scan(volume, mask.values > 0)
+    classes = protocol.classes_of(scheme.mapped_ids(labels.ids, protocol.name), what=scan.labels.name)
+    classes = labels_to_working(classes, prepared.grid)[prepared.box]
+    classes = np.where(prepared.mask, classes, OUTSIDE).astype(np.uint8)
+    if not ((classes != OUTSIDE) & (classes > 0)).any():
+        raise LabelError(f"{scan.labels.name}: no voxel in the mask carries a label; training needs labelled scans")
+    return PackedScan(
+        name=scan.name,
+        intensities=np.round(prepared.intensities / INTENSITY_STEP).astype(np.uint8),
+        classes=classes,
+        coordinates=brain_coordinates(prepared.mask, prepared.affine).astype(np.float16),
+    )
