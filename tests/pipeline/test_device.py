@@ -14,9 +14,7 @@ def test_the_cpu_calculates_correctly():
 
 def test_a_device_that_calculates_wrongly_is_refused(monkeypatch: pytest.MonkeyPatch):
     true_convolution = torch.nn.functional.conv3d
-    monkeypatch.setattr(
-        torch.nn.functional, "conv3d", lambda *arguments: true_convolution(*arguments).flip(1)
-    )
+    monkeypatch.setattr(torch.nn.functional, "conv3d", lambda *arguments: true_convolution(*arguments).flip(1))
     assert device_error("cpu") > 1
     with pytest.raises(UnavailableError, match="device cpu calculates wrongly"):
         choose_device("cpu")

@@ -103,9 +103,7 @@ def export_model(name: str, archive: Path) -> None:
 def _archive_contents(path: Path) -> dict[str, bytes]:
     """Read the files of a model from a zip file, checking every claim before and after reading."""
     if path.suffix.lower() in PICKLES:
-        raise ModelError(
-            f"{shown_name(path)} is a pickle by its name, which could run code; neuronat reads none"
-        )
+        raise ModelError(f"{shown_name(path)} is a pickle by its name, which could run code; neuronat reads none")
     try:
         with zipfile.ZipFile(path) as opened:
             members = [entry for entry in opened.infolist() if not entry.is_dir()]

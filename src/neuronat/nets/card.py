@@ -44,9 +44,7 @@ class StageSpec:
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
-            raise ModelError(
-                f"architecture {self.architecture!r} is not known; known are {', '.join(ARCHITECTURES)}"
-            )
+            raise ModelError(f"architecture {self.architecture!r} is not known; known are {', '.join(ARCHITECTURES)}")
         if self.n_classes > MAX_CLASSES:
             raise ModelError(f"n_classes must be at most {MAX_CLASSES}; got {self.n_classes}")
         try:
@@ -122,17 +120,11 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
-            raise ModelError(
-                f"model name {self.name!r} must be letters, digits, '+', '.', '_' or '-', at most 64"
-            )
+            raise ModelError(f"model name {self.name!r} must be letters, digits, '+', '.', '_' or '-', at most 64")
         if tuple(self.stages) not in STAGES:
-            raise ModelError(
-                f"stages must be foreground and structures, or structures alone; got {list(self.stages)}"
-            )
+            raise ModelError(f"stages must be foreground and structures, or structures alone; got {list(self.stages)}")
         if "foreground" in self.stages and self.stages["foreground"].n_classes != 2:
-            raise ModelError(
-                f"stage foreground must have 2 classes; got {self.stages['foreground'].n_classes}"
-            )
+            raise ModelError(f"stage foreground must have 2 classes; got {self.stages['foreground'].n_classes}")
         if len(self.schemes) != 1 or not NAME.fullmatch(self.schemes[0]):
             raise ModelError(f"schemes must name one label scheme; got {list(self.schemes)}")
         for name, value in self.crf.items():

@@ -34,9 +34,7 @@ def find_model(name: str) -> Path:
         return folder
     if folder.is_dir():
         raise ModelError(f"{folder.name} is no model folder: it holds no {CARD}")
-    raise ModelError(
-        f"model {name!r} is not known; known are {', '.join(sorted(known)) or 'none'}, or give a folder"
-    )
+    raise ModelError(f"model {name!r} is not known; known are {', '.join(sorted(known)) or 'none'}, or give a folder")
 
 
 def shipped_models() -> dict[str, Path]:
@@ -57,9 +55,7 @@ def imported_models_folder() -> Path:
     try:
         return Path.home() / ".local" / "share" / "neuronat" / "models"
     except RuntimeError as error:  # a homeless container
-        raise OutputError(
-            "there is no home folder to keep imported models in; name a folder with --to"
-        ) from error
+        raise OutputError("there is no home folder to keep imported models in; name a folder with --to") from error
 
 
 def is_model_file(name: str) -> bool:
@@ -85,15 +81,11 @@ def verified_contents(folder: Path) -> dict[str, bytes]:
                 raise ModelError(f"model {folder.name}: {SUMS} lists {name!r}, which is no file of a model")
             contents[name] = _bounded_bytes(folder / name)
             if sha256_of_bytes(contents[name]) != digest:
-                raise ModelError(
-                    f"model {folder.name}: {name} is damaged, its sha256 differs; import the model again"
-                )
+                raise ModelError(f"model {folder.name}: {name} is damaged, its sha256 differs; import the model again")
     except UnicodeDecodeError as error:
         raise ModelError(f"model {folder.name}: {SUMS} is damaged; import the model again") from error
     if missing := sorted({CARD, WEIGHTS, LICENCE} - set(contents)):
-        raise ModelError(
-            f"model {folder.name}: {SUMS} does not list {', '.join(missing)}; import the model again"
-        )
+        raise ModelError(f"model {folder.name}: {SUMS} does not list {', '.join(missing)}; import the model again")
     return contents
 
 
@@ -105,9 +97,7 @@ def _bounded_bytes(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise ModelError(f"{path.name} is missing from the model; import it again") from error
     except OSError as error:
-        raise ModelError(
-            f"{path.name} of the model cannot be read ({error.strerror}); check the folder"
-        ) from error
+        raise ModelError(f"{path.name} of the model cannot be read ({error.strerror}); check the folder") from error
 
 
 def _models_in(folder: Path) -> dict[str, Path]:

@@ -49,16 +49,12 @@ class Model:
 
     def __post_init__(self) -> None:
         if tuple(self.networks) != tuple(self.card.stages):
-            raise ModelError(
-                f"card names the stages {list(self.card.stages)}, the networks are {list(self.networks)}"
-            )
+            raise ModelError(f"card names the stages {list(self.card.stages)}, the networks are {list(self.networks)}")
         for stage, spec in self.card.stages.items():
             if self.networks[stage].config != spec.network_config:
                 raise ModelError(f"stage {stage}: the network is not the one that the card describes")
         if tuple(self.schemes) != self.card.schemes:
-            raise ModelError(
-                f"card names the schemes {list(self.card.schemes)}, given are {list(self.schemes)}"
-            )
+            raise ModelError(f"card names the schemes {list(self.card.schemes)}, given are {list(self.schemes)}")
         n_classes = self.card.stages["structures"].n_classes
         for name, scheme in self.schemes.items():
             if scheme.n_classes != n_classes:
@@ -105,18 +101,14 @@ def save_model(
     Source: ours (decision 0009).
     """
     if folder.exists() and not (overwrite and (folder / CARD).is_file()):
-        raise OutputError(
-            f"{folder.name} exists already; choose another folder for the model or ask to overwrite it"
-        )
+        raise OutputError(f"{folder.name} exists already; choose another folder for the model or ask to overwrite it")
     contents = {
         CARD: write_card(model.card).encode(),
         WEIGHTS: networks_to_bytes(model.networks, half=half),
         LICENCE: (licence_text or _licence_note(model.card)).encode(),
     }
     contents |= {f"labels/{s.name}.tsv": write_scheme(s).encode() for s in model.schemes.values()}
-    contents[SUMS] = "".join(
-        f"{sha256_of_bytes(c)}  {name}\n" for name, c in sorted(contents.items())
-    ).encode()
+    contents[SUMS] = "".join(f"{sha256_of_bytes(c)}  {name}\n" for name, c in sorted(contents.items())).encode()
     place_model(contents, folder)
     return sha256_of_bytes(contents[SUMS])
 
@@ -141,9 +133,7 @@ def place_model(contents: Mapping[str, bytes], folder: Path) -> None:
     except OSError as error:
         if isinstance(error, OutputError):
             raise
-        raise OutputError(
-            f"{folder.name} cannot be written ({error.strerror}); choose another place"
-        ) from error
+        raise OutputError(f"{folder.name} cannot be written ({error.strerror}); choose another place") from error
 
 
 def load_model(name: str | Path) -> Model:
@@ -175,13 +165,9 @@ def load_model(name: str | Path) -> Model:
         tables = {scheme: contents.get(f"labels/{scheme}.tsv") for scheme in card.schemes}
         if missing := [scheme for scheme, table in tables.items() if table is None]:
             raise ModelError(f"the label table of {', '.join(missing)} is missing")
-        schemes = {
-            scheme: parse_scheme(scheme, (table or b"").decode("utf-8")) for scheme, table in tables.items()
-        }
+        schemes = {scheme: parse_scheme(scheme, (table or b"").decode("utf-8")) for scheme, table in tables.items()}
         networks = networks_from_bytes(contents[WEIGHTS], card.stages)
-        return Model(
-            card, MappingProxyType(networks), MappingProxyType(schemes), sha256_of_bytes(contents[SUMS])
-        )
+        return Model(card, MappingProxyType(networks), MappingProxyType(schemes), sha256_of_bytes(contents[SUMS]))
     except (ModelError, LabelError, UnicodeDecodeError) as error:
         raise ModelError(f"model {folder.name}: {error}") from error
 

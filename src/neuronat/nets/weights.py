@@ -55,9 +55,7 @@ def networks_to_bytes(networks: Mapping[str, DeepNat], *, half: bool) -> bytes:
             kind = torch.float16 if half and not name.endswith(RUNNING) else torch.float32
             stored = value.detach().to("cpu", kind).contiguous()
             if not torch.isfinite(stored).all():
-                raise ModelError(
-                    f"{stage}.{name} holds values that are not finite as {kind}; do not ship this model"
-                )
+                raise ModelError(f"{stage}.{name} holds values that are not finite as {kind}; do not ship this model")
             tensors[f"{stage}.{name}"] = stored
     return safetensors.torch.save(tensors)
 
@@ -109,9 +107,7 @@ def _require_header(content: bytes, expected: Mapping[str, tuple[int, ...]]) -> 
     """Raise ModelError unless the file holds exactly the expected tensors, judged before any is made."""
     header = _header(content)
     if missing := sorted(set(expected) - set(header)):
-        raise ModelError(
-            f"weights.safetensors lacks {len(missing)} tensors of the architecture, first {missing[0]}"
-        )
+        raise ModelError(f"weights.safetensors lacks {len(missing)} tensors of the architecture, first {missing[0]}")
     if unknown := sorted(set(header) - set(expected)):
         raise ModelError(f"weights.safetensors holds {len(unknown)} tensors too many, first {unknown[0]!r}")
     n_bytes = 0

@@ -1,12 +1,14 @@
 """Which device the networks run on, and proof that it calculates correctly."""
 
+import numba
 import numpy as np
+import SimpleITK
 import torch
 from numpy.typing import NDArray
 
 from neuronat.errors import ConfigError, UnavailableError
 
-__all__ = ["choose_device", "device_error", "device_names"]
+__all__ = ["choose_device", "device_error", "device_names", "use_threads"]
 
 TOLERANCE = 1e-4  # float32 sums of 54 products of numbers near 1, with room for TF32-free reordering
 
@@ -56,9 +58,7 @@ def choose_device(name: str) -> torch.device:
         raise UnavailableError(f"device {name} is not there; at hand are {', '.join(at_hand)}")
     error = device_error(wanted)
     if not error <= TOLERANCE:
-        raise UnavailableError(
-            f"device {name} calculates wrongly (a convolution is off by {error:.2g}); use cpu"
-        )
+        raise UnavailableError(f"device {name} calculates wrongly (a convolution is off by {error:.2g}); use cpu")
     return torch.device(wanted)
 
 
@@ -102,3 +102,17 @@ def _plain_convolution(values: NDArray[np.float32], kernels: NDArray[np.float32]
         window = values[:, a : a + i, b : b + j, c : c + k].astype(np.float64)
         total += np.einsum("mn,nijk->mijk", kernels[:, :, a, b, c].astype(np.float64), window)
     return total
+
+
+def use_threads(n_threads: int | None) -> None:
+    """Let torch, numba and SimpleITK use so many threads; None leaves them as they are.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    if n_threads is None:
+        return
+    torch.set_num_threads(n_threads)
+    numba.set_num_threads(min(n_threads, numba.get_num_threads()))
+    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(n_threads)  # type: ignore[no-untyped-call]

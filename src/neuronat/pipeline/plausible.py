@@ -39,9 +39,7 @@ def brain_doubts(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> tuple[
     volume_ml = float(np.count_nonzero(mask)) * voxel_volume_mm3(affine) / 1000
     doubts = []
     if not LEAST_BRAIN_ML <= volume_ml <= MOST_BRAIN_ML:
-        doubts.append(
-            f"brain mask of {volume_ml:.0f} ml (a brain has {LEAST_BRAIN_ML:.0f} to {MOST_BRAIN_ML:.0f})"
-        )
+        doubts.append(f"brain mask of {volume_ml:.0f} ml (a brain has {LEAST_BRAIN_ML:.0f} to {MOST_BRAIN_ML:.0f})")
     sides_mm = [
         (1 + np.ptp(np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))))) * step
         for axis, step in enumerate(spacing_mm(affine))
@@ -69,9 +67,7 @@ def contrast_doubts(scan: PreparedScan) -> tuple[str, ...]:
     return ("grey values rise from the depth to the rim of the brain, in a T1 they fall",)
 
 
-def label_doubts(
-    ids: NDArray[np.integer], mask: NDArray[np.bool_], expected: Mapping[int, str]
-) -> tuple[str, ...]:
+def label_doubts(ids: NDArray[np.integer], mask: NDArray[np.bool_], expected: Mapping[int, str]) -> tuple[str, ...]:
     """Name what is strange about a finished label map: missing structures, much brain without a label.
 
     Parameters

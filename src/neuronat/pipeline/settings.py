@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from neuronat.errors import ConfigError
@@ -23,12 +24,15 @@ CHOICES = {
 class SegmentConfig:
     """How scans are segmented.
 
-    `protocols`: which ones, all of the models' if empty. `stripped`: whether the scan is 0 outside the brain.
-    `space`: the grid of the outputs, the scan's own or the working grid. `n_threads`: None for torch's own
-    choice. `force` lifts the refusals of scans that do not look like a T1 of a brain.
+    `models`: names or folders. `protocols`: which of theirs, all if empty. `mask`: brain mask of the one
+    scan. `stripped`: whether the scan is 0 outside the brain. `space`: the grid of the outputs, the scan's
+    own or the working grid. `n_threads`: None for torch's own choice. `force` lifts the refusals of scans
+    that do not look like a T1 of a brain. `overwrite`: replace a result of other scans, models or settings.
     """
 
+    models: tuple[str, ...] = ("deepnat",)
     protocols: tuple[str, ...] = ()
+    mask: Path | None = None
     stripped: str = "auto"
     has_crf: bool = True
     has_probabilities: bool = False
@@ -37,6 +41,7 @@ class SegmentConfig:
     device: str = "auto"
     n_threads: int | None = None
     force: bool = False
+    overwrite: bool = False
     reading: ReadOptions = field(default_factory=ReadOptions)
 
     def __post_init__(self) -> None:
@@ -45,12 +50,14 @@ class SegmentConfig:
                 raise ConfigError(f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}")
         if self.n_threads is not None and self.n_threads < 1:
             raise ConfigError(f"n_threads must be at least 1; got {self.n_threads}")
+        if not self.models:
+            raise ConfigError("models must name at least one model")
         if self.reading.force != self.force:
             raise ConfigError("reading.force must be equal to force; set both")
 
 
 def result_settings(config: SegmentConfig) -> dict[str, Any]:
-    """Return the settings that change what is written, as plain data for a marker; device and threads do not.
+    """Return the settings that change what is written, as plain values; device and threads do not.
 
     Notes
     -----
@@ -71,6 +78,7 @@ def result_settings(config: SegmentConfig) -> dict[str, Any]:
         "force": config.force,
         "frame": config.reading.frame,
         "use_form": config.reading.use_form,
+        "assume_orientation": config.reading.assume_orientation,
     }
 
 

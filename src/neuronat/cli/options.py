@@ -1,0 +1,89 @@
+"""Options that several commands share, and what they mean as a configuration."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from neuronat.pipeline.settings import SegmentConfig
+
+__all__ = ["reading_options", "segment_config", "segment_options"]
+
+READING = (
+    click.option("--mask", type=click.Path(path_type=Path), help="Brain mask on the scan's own grid."),
+    click.option(
+        "--stripped",
+        type=click.Choice(("auto", "yes", "no")),
+        default="auto",
+        show_default=True,
+        help="Whether the scan is 0 outside the brain.",
+    ),
+    click.option("--force", is_flag=True, help="Accept scans that do not look like a T1 of a brain."),
+    click.option("--frame", type=int, metavar="K", help="Frame of a 4D image, counted from 0."),
+    click.option(
+        "--use-form", type=click.Choice(("sform", "qform")), help="Which form to believe if they contradict."
+    ),
+    click.option(
+        "--assume-orientation", metavar="LETTERS", help="How an Analyze 7.5 image lies, such as LAS."
+    ),
+    click.option("--max-voxels", type=int, metavar="N", help="Refuse larger images. [default: by memory]"),
+)
+SEGMENT = (
+    click.option(
+        "--model", "models", multiple=True, default=("deepnat",), show_default=True, help="Name or folder."
+    ),
+    click.option("--protocol", "protocols", multiple=True, help="Label in this protocol. [default: all]"),
+    click.option("--crf/--no-crf", "has_crf", default=True, show_default=True, help="Refine the labels."),
+    click.option("--probabilities", "has_probabilities", is_flag=True, help="Write probabilities as well."),
+    click.option(
+        "--space",
+        type=click.Choice(("native", "working")),
+        default="native",
+        show_default=True,
+        help="Grid of the outputs: the scan's own, or 1 mm RAS.",
+    ),
+    click.option(
+        "--format",
+        "file_format",
+        type=click.Choice(("nii.gz", "mgz")),
+        default="nii.gz",
+        show_default=True,
+        help="Of the images written.",
+    ),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<number>."),
+    click.option("--threads", "n_threads", type=int, metavar="N", help="Cores to use. [default: all]"),
+    click.option("--overwrite", is_flag=True, help="Replace results of another scan, model or settings."),
+)
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how a scan is read."""
+    for option in reversed(READING):
+        function = option(function)
+    return function
+
+
+def segment_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how a scan is segmented."""
+    for option in reversed((*SEGMENT, *READING)):
+        function = option(function)
+    return function
+
+
+def segment_config(options: Mapping[str, Any]) -> "SegmentConfig":
+    """Join the values of these options; ConfigError names what is out of range."""
+    from neuronat.pipeline.settings import SegmentConfig
+    from neuronat.space.scan import ReadOptions
+
+    values = dict(options)
+    reading = ReadOptions(
+        frame=values.pop("frame"),
+        use_form=values.pop("use_form"),
+        assume_orientation=values.pop("assume_orientation"),
+        max_voxels=values.pop("max_voxels"),
+        force=values["force"],
+    )
+    return SegmentConfig(reading=reading, **values)
