@@ -13,7 +13,7 @@ __all__ = ["COMMANDS", "LazyGroup", "group", "main"]
 
 COMMANDS = {
     "segment": "Label the structures of T1-weighted scans.",
-    "train": "Train the networks that a TOML file describes.",
+    "train": "Train the networks that CONFIG (a TOML file, see recipes/) describes.",
     "evaluate": "Compare label maps with a reference, structure by structure.",
     "compare": "Compare the tables of evaluate: box plots and paired tests.",
     "models": "List, inspect, verify, import and export models.",

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from neuronat.errors import ConfigError, UnavailableError
 
-__all__ = ["choose_device", "device_error", "device_names", "use_threads"]
+__all__ = ["choose_device", "device_error", "device_names", "limit_threads"]
 
 TOLERANCE = 1e-4  # float32 sums of 54 products of numbers near 1, with room for TF32-free reordering
 
@@ -104,7 +104,7 @@ def _plain_convolution(values: NDArray[np.float32], kernels: NDArray[np.float32]
     return total
 
 
-def use_threads(n_threads: int | None) -> None:
+def limit_threads(n_threads: int | None) -> None:
     """Let torch, numba and SimpleITK use so many threads; None leaves them as they are.
 
     Notes
