@@ -1,0 +1,125 @@
+"""Volumes of the structures of a label map.
+
+A volume is the number of voxels times |det| of the affine. Two things can spoil it. A structure without a
+voxel was **not found**: nobody knows its volume, so it is `n/a`, never 0. One that touches the border of the
+field of view may go on beyond it: it is **truncated**, and its volume is a lower bound.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuronat.measure.overlap import fast_classes
+from neuronat.space.affine import voxel_volume_mm3
+from neuronat.space.volume import LabelMap
+
+__all__ = [
+    "NOT_FOUND",
+    "TRUNCATED",
+    "StructureVolume",
+    "structure_volumes",
+    "volume_per_voxel",
+    "volumes_table",
+]
+
+COLUMNS = ("index", "name", "n_voxels", "volume_mm3", "reason")
+NOT_FOUND = "not found"
+TRUNCATED = "truncated"
+
+
+@dataclass(frozen=True)
+class StructureVolume:
+    """One row of the table; `n_voxels` and `volume_mm3` are None where not known, and `reason` says why."""
+
+    index: int
+    name: str
+    n_voxels: int | None
+    volume_mm3: float | None
+    reason: str = ""
+
+
+def volume_per_voxel(affine: NDArray[np.float64]) -> float:
+    """Return the volume of one voxel in mm3: |det| of the affine, whatever its flips, rotation or shear."""
+    return voxel_volume_mm3(affine)
+
+
+def structure_volumes(label_map: LabelMap) -> tuple[StructureVolume, ...]:
+    """Measure the volume of each structure of a label map.
+
+    Parameters
+    ----------
+    label_map : LabelMap
+        Label ids with affine and scheme.
+
+    Returns
+    -------
+    tuple of StructureVolume
+        One row per structure, in the order of the scheme, background left out. `reason` is `not found`
+        (number and volume are None), `truncated` (a voxel lies in the outermost layer of the grid; the volume
+        counts what is there), or empty.
+
+    Raises
+    ------
+    LabelError
+        If an id is not in the scheme.
+
+    Notes
+    -----
+    Source: ours.
+
+    Examples
+    --------
+    >>> from neuronat.labels.scheme import load_scheme
+    >>> ids = np.zeros((3, 3, 3), np.int16)
+    >>> ids[1, 1, 1] = 14
+    >>> rows = structure_volumes(LabelMap(ids, np.diag([-1.0, 1.0, 2.0, 1.0]), load_scheme("deepnat25")))
+    >>> rows[9].name, rows[9].n_voxels, rows[9].volume_mm3, rows[10].reason
+    ('3rd-Ventricle', 1, 2.0, 'not found')
+    """
+    scheme = label_map.scheme
+    classes = fast_classes(label_map.ids, scheme)
+    n_voxels = _counts(classes, scheme.n_classes)
+    is_truncated = n_voxels > _counts(classes[1:-1, 1:-1, 1:-1], scheme.n_classes)
+    per_voxel_mm3 = volume_per_voxel(label_map.affine)
+    rows = []
+    for position, (index, name) in enumerate(zip(scheme.ids, scheme.names, strict=True)):
+        n = int(n_voxels[position])
+        if position == 0:
+            continue
+        if n == 0:
+            rows.append(StructureVolume(index, name, None, None, NOT_FOUND))
+        else:
+            reason = TRUNCATED if is_truncated[position] else ""
+            rows.append(StructureVolume(index, name, n, n * per_voxel_mm3, reason))
+    return tuple(rows)
+
+
+def volumes_table(rows: Sequence[StructureVolume]) -> str:
+    """Return the rows as the text of a table: tabs, one header line, `n/a` where not known.
+
+    Notes
+    -----
+    Source: ours, after BIDS.
+
+    Examples
+    --------
+    >>> print(volumes_table([StructureVolume(4, "ventricle", 3, 4.5)]), end="")
+    index	name	n_voxels	volume_mm3	reason
+    4	ventricle	3	4.5	n/a
+    """
+    lines = ["\t".join(COLUMNS)]
+    for row in rows:
+        n_voxels = "n/a" if row.n_voxels is None else str(row.n_voxels)
+        volume = "n/a" if row.volume_mm3 is None else f"{row.volume_mm3:.10g}"
+        lines.append("\t".join([str(row.index), row.name, n_voxels, volume, row.reason or "n/a"]))
+    return "\n".join(lines) + "\n"
+
+
+def _counts(classes: NDArray[np.uint8], n_classes: int) -> NDArray[np.int64]:
+    """Voxels per class (C,) int64, slab by slab: bincount makes int64 of its input."""
+    counts = np.zeros(n_classes, np.int64)
+    for slab in classes:
+        counts += np.bincount(slab.ravel(), minlength=n_classes)
+    return counts
