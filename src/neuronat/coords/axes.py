@@ -30,10 +30,10 @@ def correlations(vectors: NDArray[np.floating], xyz_mm: NDArray[np.floating]) ->
     -----
     Source: ours.
     """
-    centred = xyz_mm - xyz_mm.mean(axis=0, dtype=np.float64).astype(xyz_mm.dtype)
-    spread = np.sqrt((centred**2).mean(axis=0, dtype=np.float64))
+    centred = xyz_mm - xyz_mm.mean(axis=0, dtype=np.float64)
+    spread = np.sqrt((centred**2).mean(axis=0))
     negligible = spread <= 1e-5 * max(float(spread.max()), 1e-12)
-    covariance = np.einsum("nm,nc->mc", vectors, centred, dtype=np.float64) / len(vectors)
+    covariance = vectors.T.astype(np.float64) @ centred / len(vectors)
     return np.asarray(np.where(negligible, 0.0, covariance / np.where(negligible, 1.0, spread)))
 
 
@@ -67,7 +67,9 @@ def along_world_axes(
     modes, axes = linear_sum_assignment(scores**2 + handicap, maximize=True)
     ordered = np.zeros((len(vectors), 3), vectors.dtype)
     for mode, axis in zip(modes, axes, strict=True):
-        ordered[:, axis] = vectors[:, mode] * sign_of(vectors[:, mode], int(axis), xyz_mm)
+        score = scores[mode, axis]
+        sign = np.sign(score) if abs(score) > CLEAR else sign_of(vectors[:, mode], int(axis), xyz_mm)
+        ordered[:, axis] = vectors[:, mode] * vectors.dtype.type(sign)
     return ordered
 
 
@@ -94,12 +96,13 @@ def turn_to_axes(vectors: NDArray[np.floating], xyz_mm: NDArray[np.floating], n_
     projections = correlations(vectors, xyz_mm)
     clearest = np.sort(np.argsort(-np.round((projections**2).sum(axis=0), 3), kind="stable")[:n_wanted])
     left, _, right = np.linalg.svd(projections[:, clearest], full_matrices=False)
-    return vectors @ (left @ right).astype(vectors.dtype)
+    turned: NDArray[np.floating] = vectors @ (left @ right).astype(vectors.dtype)
+    return turned
 
 
 def sign_of(vector: NDArray[np.floating], axis: int, xyz_mm: NDArray[np.floating]) -> float:
-    """Return 1 or -1, so that the vector grows along its axis, or else along the first function that decides."""
-    own_first = np.roll(xyz_mm - xyz_mm.mean(axis=0, dtype=np.float64).astype(xyz_mm.dtype), -axis, axis=1)
+    """Return 1 or -1 for a vector that its own axis does not decide: it shall grow along the first that does."""
+    own_first = np.roll(xyz_mm - xyz_mm.mean(axis=0), -axis, axis=1)
     for power in (1, 2, 3):
         for score in correlations(vector[:, None], own_first**power)[0]:
             if abs(score) > CLEAR:

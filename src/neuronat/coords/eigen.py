@@ -76,11 +76,11 @@ def smooth_eigenvectors(mask: NDArray[np.bool_]) -> Eigenpairs:
 
 def make_level(laplacian: sp.csr_array, masses: NDArray[np.float64]) -> Level:
     """Scale a Laplacian by its diagonal; a large one is kept in single precision."""
-    precision = np.float32 if len(masses) > SINGLE_PRECISION_NODES else np.float64
-    degrees = laplacian.diagonal()
-    walk = sp.csr_array(laplacian, dtype=precision)
-    walk.data /= np.repeat(degrees.astype(precision), np.diff(walk.indptr))
-    return Level(walk, degrees.astype(precision)[:, None], masses.astype(precision)[:, None])
+    precision = np.dtype(np.float32 if len(masses) > SINGLE_PRECISION_NODES else np.float64)
+    degrees = laplacian.diagonal().astype(precision)
+    walk = laplacian.astype(precision)
+    walk.data /= np.repeat(degrees, np.diff(walk.indptr))
+    return Level(walk, degrees[:, None], masses.astype(precision)[:, None])
 
 
 def solve_coarsest(laplacian: sp.csr_array, masses: NDArray[np.float64]) -> Eigenpairs:

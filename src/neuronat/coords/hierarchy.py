@@ -70,22 +70,29 @@ def coarsen(graph: Graph) -> tuple[Graph, NDArray[np.int32]]:
     same = (blocks[graph.lower] == blocks[graph.upper]).all(axis=1)
     inner = sp.coo_array((np.ones(int(same.sum()), np.int8), (graph.lower[same], graph.upper[same])), shape=(n, n))
     n_coarse, parents = connected_components(inner, directed=False)
-    masses = np.bincount(parents, graph.masses)
+    masses = np.bincount(parents, graph.masses).astype(np.float64)
     moments = [np.bincount(parents, graph.masses * graph.positions[:, axis]) for axis in range(3)]
     coarse_blocks = np.empty((n_coarse, 3), np.int32)
     coarse_blocks[parents] = blocks
-    pairs = parents[graph.lower[~same]].astype(np.int64) * n_coarse + parents[graph.upper[~same]]
-    edges, edge_of = np.unique(pairs * 3 + graph.axes[~same], return_inverse=True)
-    coarse = Graph(
-        lower=(edges // 3 // n_coarse).astype(np.int32),
-        upper=(edges // 3 % n_coarse).astype(np.int32),
-        axes=(edges % 3).astype(np.int8),
-        faces=np.bincount(edge_of, graph.faces[~same], len(edges)),
-        masses=masses,
-        positions=np.stack(moments, axis=1) / masses[:, None],
-        blocks=coarse_blocks,
+    lower, upper, axes, faces = merge_edges(
+        parents[graph.lower[~same]], parents[graph.upper[~same]], graph.axes[~same], graph.faces[~same]
     )
+    coarse = Graph(lower, upper, axes, faces, masses, np.stack(moments, axis=1) / masses[:, None], coarse_blocks)
     return coarse, parents
+
+
+def merge_edges(
+    lower: NDArray[np.int32], upper: NDArray[np.int32], axes: NDArray[np.int8], faces: NDArray[np.float64]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8], NDArray[np.float64]]:
+    """Join the edges that have the same ends and the same axis, and add up their faces."""
+    n = int(max(lower.max(), upper.max())) + 1 if len(lower) else 1
+    merged = []
+    for axis in range(3):
+        here = axes == axis
+        table = sp.coo_array((faces[here], (lower[here], upper[here])), shape=(n, n)).tocsr().tocoo()
+        merged.append((*table.coords, np.full(table.nnz, axis, np.int8), table.data))
+    ends_low, ends_high, all_axes, all_faces = (np.concatenate(parts) for parts in zip(*merged, strict=True))
+    return ends_low.astype(np.int32), ends_high.astype(np.int32), all_axes, all_faces
 
 
 def laplacian_of(graph: Graph) -> sp.csr_array:

@@ -4,6 +4,8 @@
 along the brain's own shape, whatever its position and tilt: they are the mask's three slowest vibrations.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -17,7 +19,7 @@ from neuronat.space.volume import require_affine
 
 __all__ = ["CARTESIAN_UNIT_MM", "brain_coordinates", "cartesian_coordinates", "spectral_coordinates"]
 
-CARTESIAN_UNIT_MM = 50.0  # about the root mean square of a brain's extent, so that the channels are of size 1
+CARTESIAN_UNIT_MM = 50.0  # near the spread of an adult brain, so that the channels are of size 1
 
 
 def brain_coordinates(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -84,11 +86,7 @@ def cartesian_coordinates(mask: NDArray[np.bool_], affine: NDArray[np.float64]) 
     """
     require_mask(mask)
     require_affine(affine)
-    voxels = np.argwhere(mask)
-    offsets = (voxels - voxels.mean(axis=0)) @ affine[:3, :3].T / CARTESIAN_UNIT_MM
-    coordinates = np.zeros((3, *mask.shape), np.float32)
-    coordinates[:, mask] = offsets.T
-    return coordinates
+    return np.stack([offset * mask for offset in offsets_from_centre(mask, affine[:3, :3] / CARTESIAN_UNIT_MM)])
 
 
 def spectral_coordinates(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -143,8 +141,7 @@ def spectral_in_box(brain: NDArray[np.bool_], steps_mm: NDArray[np.float64]) -> 
     coordinates = np.zeros((3, *brain.shape), np.float32)
     if main.sum() > 1:
         values, vectors = smooth_eigenvectors(main)
-        voxels = np.argwhere(main).astype(np.float32)
-        xyz_mm = (voxels - voxels.mean(axis=0, dtype=np.float64).astype(np.float32)) @ steps_mm.T.astype(np.float32)
+        xyz_mm = np.stack([offset[main] for offset in offsets_from_centre(main, steps_mm)], axis=1)
         coordinates[:, main] = along_world_axes(values, vectors, xyz_mm).T
     detached = np.argwhere(brain & ~main)
     if len(detached):
@@ -152,3 +149,15 @@ def spectral_in_box(brain: NDArray[np.bool_], steps_mm: NDArray[np.float64]) -> 
         nearest = KDTree(surface @ steps_mm.T).query(detached @ steps_mm.T)[1]
         coordinates[:, *detached.T] = coordinates[:, *surface[nearest].T]
     return coordinates
+
+
+def offsets_from_centre(mask: NDArray[np.bool_], steps: NDArray[np.float64]) -> Iterator[NDArray[np.float32]]:
+    """Yield x, y and z (I, J, K) from the mask's centre of mass; column a of `steps` is one voxel along axis a."""
+    from_centre = []
+    for axis, extent in enumerate(mask.shape):
+        counts = mask.sum(axis=tuple({0, 1, 2} - {axis}))
+        index = np.arange(extent)
+        from_centre.append(index - (counts @ index) / counts.sum())
+    for i, j, k in steps:
+        plane = np.add.outer(i * from_centre[0], j * from_centre[1])
+        yield np.add.outer(plane.astype(np.float32), (k * from_centre[2]).astype(np.float32))
