@@ -17,7 +17,7 @@ from neuronat.nets.deepnat import DeepNatConfig
 from neuronat.train.augment import AugmentConfig
 from neuronat.train.loop import TrainConfig
 
-__all__ = ["DataConfig", "NetworkConfig", "Recipe", "read_recipe"]
+__all__ = ["DataConfig", "NetworkConfig", "Recipe", "read_recipe", "resolved_path"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,3 @@
 """Brain coordinates: spectral (eigenfunctions of the mask) and Cartesian."""
+
+__all__: list[str] = []

@@ -8,6 +8,10 @@ from pathlib import Path
 from neuronat.errors import ModelError, OutputError
 
 __all__ = [
+    "CARD",
+    "LICENCE",
+    "SUMS",
+    "WEIGHTS",
     "find_model",
     "imported_models",
     "imported_models_folder",

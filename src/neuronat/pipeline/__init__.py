@@ -1,1 +1,3 @@
 """The whole sentence: scan in, label maps and tables out."""
+
+__all__: list[str] = []

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from neuronat.errors import ConfigError, UnavailableError
 
-__all__ = ["choose_device", "device_error", "device_names", "limit_threads"]
+__all__ = ["TOLERANCE", "choose_device", "device_error", "device_names", "limit_threads"]
 
 TOLERANCE = 1e-4  # float32 sums of 54 products of numbers near 1, with room for TF32-free reordering
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 from neuronat.prepare.scan import PreparedScan
 from neuronat.space.affine import spacing_mm, voxel_volume_mm3
 
-__all__ = ["brain_doubts", "label_doubts"]
+__all__ = ["brain_doubts", "contrast_doubts", "label_doubts"]
 
 LEAST_BRAIN_ML, MOST_BRAIN_ML = 500.0, 2200.0
 LEAST_EXTENT_MM, MOST_EXTENT_MM = 80.0, 230.0

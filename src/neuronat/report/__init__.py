@@ -1,1 +1,3 @@
 """Figures and pages that people look at."""
+
+__all__: list[str] = []

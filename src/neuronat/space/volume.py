@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neuronat.errors import GridError, ShapeError
 from neuronat.labels.scheme import LabelScheme
 
-__all__ = ["LabelMap", "Probabilities", "Volume"]
+__all__ = ["LabelMap", "Probabilities", "Volume", "require_3d", "require_affine"]
 
 
 def require_affine(affine: NDArray[np.float64]) -> None:

@@ -1,1 +1,3 @@
 """Training: examples, augmentation, the loop."""
+
+__all__: list[str] = []
