@@ -64,7 +64,7 @@ def make_phantom(
     Returns
     -------
     Volume, LabelMap, (I, J, K) bool
-        The scan, 0 outside the brain; its labels in the scheme `deepnat25`, of all 25 structures at the default
+        The scan, 0 outside the brain; its labels in the scheme `deepnat25`, all 25 structures at the default
         shape; its brain mask.
 
     Notes

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuronat.errors import ShapeError
+from neuronat.errors import GridError, ShapeError
 from neuronat.prepare.resample import Order, is_diagonal, largest_share, resample
 from neuronat.space.affine import (
     AxisMoves,
+    describe_grid,
     nearest_axes,
     obliquity_degrees,
     reorient,
@@ -42,6 +43,7 @@ __all__ = [
 MOST_OBLIQUITY_DEGREES = 20.0
 MOST_SHEAR_DEGREES = 1.0
 SPACING_TOLERANCE = 0.01
+MOST_VOXELS = 2**31
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +97,11 @@ def plan_grid(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> Worki
     WorkingGrid
         1 mm (within 1 %), axes nearest to RAS, covering the whole field of view.
 
+    Raises
+    ------
+    GridError
+        If the field of view holds more than 2**31 cubic millimetres.
+
     Notes
     -----
     Source: ours; the centre rule is decision 0002.
@@ -118,6 +125,8 @@ def plan_grid(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> Worki
         is_kept = np.abs(spacing - 1) <= SPACING_TOLERANCE
         step = np.diag(np.where(is_kept, 1.0, 1 / spacing))
         extents_mm = np.where(is_kept, turned_shape, turned_shape * spacing)
+    if np.prod(extents_mm) > MOST_VOXELS:
+        raise GridError(f"a scan of {describe_grid(shape, affine)} is too large for 1 mm; repair its voxel size")
     extents = np.maximum(np.ceil(extents_mm - SPACING_TOLERANCE), 1).astype(int)
     working_to_turned = np.eye(4)
     working_to_turned[:3, :3] = step
@@ -157,9 +166,7 @@ def to_working(volume: Volume, grid: WorkingGrid) -> Volume:
     return Volume(values_to_working(volume.values, grid), grid.affine)
 
 
-def values_to_working(
-    values: NDArray[np.float32], grid: WorkingGrid, *, order: Order = 3
-) -> NDArray[np.float32]:
+def values_to_working(values: NDArray[np.float32], grid: WorkingGrid, *, order: Order = 3) -> NDArray[np.float32]:
     """Bring (I, J, K) float32 values to the working grid by splines of `order` 1 or 3 (see `to_working`)."""
     require_shape(values, grid.native_shape)
     turned = np.ascontiguousarray(reorient(values, grid.moves), np.float32)
@@ -236,6 +243,4 @@ def labels_to_native(labels: NDArray[Any], grid: WorkingGrid) -> NDArray[Any]:
 def require_shape(values: NDArray[Any], shape: tuple[int, int, int]) -> None:
     """Raise ShapeError unless the array has this shape."""
     if values.shape != shape:
-        raise ShapeError(
-            f"values of shape {values.shape} do not fit the grid {shape}; plan the grid of this scan"
-        )
+        raise ShapeError(f"values of shape {values.shape} do not fit the grid {shape}; plan the grid of this scan")

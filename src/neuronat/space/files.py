@@ -25,7 +25,7 @@ from neuronat import __version__
 from neuronat.errors import LabelError, UnusableInputError
 from neuronat.labels.scheme import LabelScheme
 from neuronat.record import shown_name
-from neuronat.space.geometry import Forms, grid_warnings
+from neuronat.space.geometry import Forms, grid_warnings, lettered_affine
 from neuronat.space.header import RawHeader
 from neuronat.space.loading import load, naming
 from neuronat.space.output import output_format, smallest_type, write_image
@@ -102,9 +102,7 @@ def read_volume(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Scan:
         warnings += intensity_warnings(values, header.slope, n_mended)
         if is_label_like(values):
             if not options.force:
-                raise UnusableInputError(
-                    "is a label map or a mask; give the T1-weighted scan, or use --force"
-                )
+                raise UnusableInputError("is a label map or a mask; give the T1-weighted scan, or use --force")
             warnings.append("looks like a label map or a mask, not like a scan")
     return Scan(
         name=shown_name(path),
@@ -179,9 +177,7 @@ def write_label_map(path: Path, labels: LabelMap, *, space_code: int = 1) -> Non
     write_image(path, head, [labels.ids])
 
 
-def write_mask(
-    path: Path, mask: NDArray[np.bool_], affine: NDArray[np.float64], *, space_code: int = 1
-) -> None:
+def write_mask(path: Path, mask: NDArray[np.bool_], affine: NDArray[np.float64], *, space_code: int = 1) -> None:
     """Write an (I, J, K) mask as uint8, 0 and 1 (see `write_channels`)."""
     write_image(path, _head(path, mask.shape, "u1", affine, space_code), [mask])
 
@@ -235,20 +231,16 @@ def write_channels(
 def _read_forms(head: bytes, header: RawHeader) -> tuple[Forms, tuple[str, ...]]:
     """Let nibabel read the matrices of a header; its log lines come back as warnings."""
     if header.file_format == "MGH":
-        affine = MGHHeader(head[:MGH_HEADER_BYTES]).get_affine()
         code = 1 if struct.unpack_from(">h", head, 28)[0] > 0 else 0
-        return Forms(
-            sform=affine if code else None, sform_code=code, qform=None, qform_code=0, fallback=affine
-        ), ()
+        affine = MGHHeader(head[:MGH_HEADER_BYTES]).get_affine() if code else _default_mgh_affine(header)
+        return Forms(sform=affine if code else None, sform_code=code, qform=None, qform_code=0, fallback=affine), ()
     header_class = HEADER_CLASSES[header.file_format, header.is_pair]
     log = MemoryHandler(capacity=100, flushLevel=CRITICAL + 1)
     handlers, imageglobals.logger.handlers = imageglobals.logger.handlers, [log]
     try:
         fields = header_class(head[: header_class.sizeof_hdr])
     except (HeaderDataError, WrapStructError, ValueError) as error:
-        raise UnusableInputError(
-            f"header is damaged ({error}); repair it, or convert the scan again"
-        ) from error
+        raise UnusableInputError(f"header is damaged ({error}); repair it, or convert the scan again") from error
     finally:
         imageglobals.logger.handlers = handlers
     logged = tuple(f"header: {line.getMessage()}" for line in log.buffer if line.levelno >= WARNING)
@@ -262,9 +254,15 @@ def _read_forms(head: bytes, header: RawHeader) -> tuple[Forms, tuple[str, ...]]
     return forms, logged
 
 
-def _head(
-    path: Path, shape: tuple[int, ...], stored_type: str, affine: NDArray[np.float64], space_code: int
-) -> bytes:
+def _default_mgh_affine(header: RawHeader) -> NDArray[np.float64]:
+    """Return what FreeSurfer takes for granted without a flag: 1 mm, LIA (nibabel 5.4.2 turns it upside down)."""
+    i, j, k = header.extents[:3]
+    affine = lettered_affine("LIA", (i, j, k), (1.0, 1.0, 1.0))
+    affine[:3, 3] -= affine[:3, :3].sum(axis=1) / 2
+    return affine
+
+
+def _head(path: Path, shape: tuple[int, ...], stored_type: str, affine: NDArray[np.float64], space_code: int) -> bytes:
     """Return a fresh header, up to the first voxel, in the format that the name asks for."""
     if output_format(path) == "mgh":
         image = MGHImage(np.broadcast_to(np.zeros((), stored_type), shape), affine)
@@ -272,9 +270,7 @@ def _head(
         stream = BytesIO()
         image.header.writehdr_to(stream)
         return stream.getvalue().ljust(MGH_HEADER_BYTES, b"\0")
-    fields = HEADER_CLASSES["NIfTI-2" if max(shape) > MOST_NIFTI1_EXTENT else "NIfTI-1", False](
-        endianness="<"
-    )
+    fields = HEADER_CLASSES["NIfTI-2" if max(shape) > MOST_NIFTI1_EXTENT else "NIfTI-1", False](endianness="<")
     fields.set_data_dtype(stored_type)
     fields.set_data_shape(shape)
     fields.set_xyzt_units("mm")
@@ -291,10 +287,11 @@ def _set_forms(fields: Any, affine: NDArray[np.float64], space_code: int) -> Non
     A sform holds 32-bit numbers. An affine that does not fit them came from a qform: if the qform gives it
     back exactly, it alone is declared. A sheared affine fits no qform: then the sform alone is declared.
     """
+    fields.set_qform(affine, 1)
     is_default = np.allclose(fields.get_base_affine(), affine, atol=1e-4)
     code = space_code if space_code > 0 or is_default else 1
     fields.set_sform(affine, code)
-    fields.set_qform(affine, code)
+    fields["qform_code"] = code
     kept = fields.get_qform()
     if not np.array_equal(affine.astype(np.float32), affine) and np.array_equal(kept, affine):
         fields["sform_code"] = 0

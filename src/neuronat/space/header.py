@@ -96,11 +96,7 @@ def parse_header(head: bytes) -> RawHeader:
             return _parse_nifti1(head, order)
         if size == 540 and len(head) >= 540:
             return _parse_nifti2(head, order)
-    if (
-        len(head) >= 284
-        and head.startswith(b"\x00\x00\x00\x01")
-        and struct.unpack_from(">i", head, 20)[0] < 256
-    ):
+    if len(head) >= 284 and head.startswith(b"\x00\x00\x00\x01") and struct.unpack_from(">i", head, 20)[0] < 256:
         return _parse_mgh(head)
     raise UnusableInputError(f"is no NIfTI or MGZ image but {foreign_type(head)}; give a NIfTI or MGZ file")
 
@@ -147,10 +143,9 @@ def _parse_nifti2(head: bytes, order: str) -> RawHeader:
 def _parse_mgh(head: bytes) -> RawHeader:
     extents = _extents((4, *struct.unpack_from(">4i", head, 4)))
     (code,) = struct.unpack_from(">i", head, 20)
+    has_place = struct.unpack_from(">h", head, 28)[0] > 0
     if code not in MGH_TYPES:
-        raise UnusableInputError(
-            f"holds voxels of the MGH type {code}, which neuronat does not read; convert it"
-        )
+        raise UnusableInputError(f"holds voxels of the MGH type {code}, which neuronat does not read; convert it")
     return RawHeader(
         file_format="MGH",
         is_pair=False,
@@ -159,7 +154,7 @@ def _parse_mgh(head: bytes) -> RawHeader:
         offset=284,
         slope=1.0,
         inter=0.0,
-        pixdim=struct.unpack_from(">3f", head, 30),
+        pixdim=struct.unpack_from(">3f", head, 30) if has_place else (1.0, 1.0, 1.0),
         unit_code=2,
     )
 

@@ -80,6 +80,7 @@ def load(path: Path, options: ReadOptions, read_forms: FormReader) -> Stored:
     head_path, image_path = _files_of(path)
     head = read_head(head_path, HEAD_BYTES)
     header = parse_header(head)
+    _require_orientation(header, options)
     if header.is_pair and head_path == image_path:
         image_path = partner_of(path, ".img")
     elif not header.is_pair:
@@ -93,10 +94,11 @@ def load(path: Path, options: ReadOptions, read_forms: FormReader) -> Stored:
         n_free_bytes=free_memory_bytes(),
         max_voxels=options.max_voxels,
     )
-    forms, logged = _analyze_forms(header, options) or read_forms(head, header)
-    placement = choose_affine(
-        forms, shape, pixdim=header.pixdim, unit_code=header.unit_code, use_form=options.use_form
-    )
+    with np.errstate(all="ignore"):  # a matrix may hold anything; choose_affine looks
+        forms, logged = _analyze_forms(header, options) or read_forms(head, header)
+        placement = choose_affine(
+            forms, shape, pixdim=header.pixdim, unit_code=header.unit_code, use_form=options.use_form
+        )
     n_frame_bytes = header.n_frame_voxels * header.dtype.itemsize
     start = header.offset + frame * n_frame_bytes
     content = read_range(image_path, start, start + n_frame_bytes, header.n_declared_bytes)
@@ -125,15 +127,19 @@ def _files_of(path: Path) -> tuple[Path, Path]:
     return path, path
 
 
-def _analyze_forms(header: RawHeader, options: ReadOptions) -> tuple[Forms, tuple[str, ...]] | None:
-    """Return the forms of an Analyze 7.5 file, which has none: the user must say how it lies."""
-    if header.file_format != "Analyze 7.5":
-        return None
-    if options.assume_orientation is None:
+def _require_orientation(header: RawHeader, options: ReadOptions) -> None:
+    """Raise UnusableInputError for an Analyze 7.5 file of which the user does not say how it lies."""
+    if header.file_format == "Analyze 7.5" and options.assume_orientation is None:
         raise UnusableInputError(
             "has no NIfTI magic bytes: an Analyze 7.5 file does not say where left is; "
             "convert it to NIfTI, or give --assume-orientation LAS (or what it is)"
         )
+
+
+def _analyze_forms(header: RawHeader, options: ReadOptions) -> tuple[Forms, tuple[str, ...]] | None:
+    """Return the forms of an Analyze 7.5 file, which has none, as the user says how it lies."""
+    if header.file_format != "Analyze 7.5" or options.assume_orientation is None:
+        return None
     shape = (header.extents[0], header.extents[1], header.extents[2])
     fallback = lettered_affine(options.assume_orientation, shape, header.pixdim)
     return Forms(sform=None, sform_code=0, qform=None, qform_code=0, fallback=fallback), ()
@@ -144,11 +150,7 @@ def _name_warnings(path: Path) -> tuple[str, ...]:
     is_promised = path.name.lower().endswith(COMPRESSED_ENDINGS)
     if is_promised == is_gzip(path):
         return ()
-    return (
-        ("named as if compressed, and is not",)
-        if is_promised
-        else ("compressed, though its name does not say so",)
-    )
+    return ("named as if compressed, and is not",) if is_promised else ("compressed, though its name does not say so",)
 
 
 def _frame_warnings(header: RawHeader, frame: int) -> tuple[str, ...]:

@@ -1,0 +1,160 @@
+import nibabel
+import numpy as np
+import pytest
+
+from neuronat.errors import LabelError, UnusableInputError
+from neuronat.labels import load_scheme
+from neuronat.space.files import read_label_map, read_mask, read_volume
+from neuronat.space.scan import ReadOptions
+from neuronat.space.voxels import count_ids, is_label_like, mend, whole_ids
+
+SCHEME = load_scheme("deepnat25")
+
+
+@pytest.fixture
+def ids(grey) -> np.ndarray:
+    """Three labels and background, in blocks."""
+    ids = np.zeros(grey.shape, np.int16)
+    ids[5:15, 6:20, 7:30] = 2
+    ids[15:25, 6:20, 7:30] = 41
+    ids[10:20, 20:30, 10:20] = 53
+    return ids
+
+
+@pytest.mark.parametrize("kind", ["<u1", ">i2", "<u2", ">i4", "<i8", ">f4", "<f8"])
+def test_the_stored_type_does_not_change_the_values(tmp_path, grey, kind):
+    values = np.clip(grey // 8, 0, 255)
+    path = tmp_path / "scan.nii"
+    header = nibabel.Nifti1Header(endianness=kind[0])
+    header.set_data_dtype(kind[1:])
+    nibabel.Nifti1Image(values.astype(kind), np.eye(4), header, dtype=kind[1:]).to_filename(path)
+    scan = read_volume(path)
+    np.testing.assert_array_equal(scan.volume.values, values.astype(np.float32))
+    assert scan.stored_dtype == np.dtype(kind[1:])
+    assert scan.volume.values.flags.c_contiguous
+
+
+@pytest.mark.parametrize(("slope", "inter"), [(0.25, -100.0), (1e-4, 0.0), (1e6, 12.0)])
+def test_scaling_is_applied_in_double_precision(nifti, grey, slope, inter):
+    scan = read_volume(nifti(scl_slope=slope, scl_inter=inter))
+    exact = grey.astype(np.float64) * float(np.float32(slope)) + float(np.float32(inter))
+    np.testing.assert_array_equal(scan.volume.values, exact.astype(np.float32))
+
+
+def test_large_unsigned_numbers_are_kept(nifti, grey):
+    values = grey.astype(np.uint16) + 60_000
+    np.testing.assert_array_equal(read_volume(nifti(values=values)).volume.values, values)
+
+
+def test_a_scaling_beyond_float32_is_refused(nifti):
+    with pytest.raises(UnusableInputError, match="not a number or infinite"):
+        read_volume(nifti(scl_slope=3e38))
+
+
+@pytest.mark.parametrize("level", [0, 7])
+def test_a_constant_image_is_refused(nifti, grey, level):
+    with pytest.raises(UnusableInputError, match=f"^scan.nii.gz: every voxel is {level}: no contrast"):
+        read_volume(nifti(values=np.full_like(grey, level)))
+
+
+def test_few_broken_voxels_are_mended_by_the_median_around_them_and_counted(nifti, grey):
+    values = grey.astype(np.float32)
+    values[3, 4, 5], values[20, 21, 22], values[0, 0, 0] = np.nan, np.inf, -np.inf
+    scan = read_volume(nifti(values=values))
+    around = np.delete(grey[19:22, 20:23, 21:24].ravel(), 13)
+    np.testing.assert_allclose(scan.volume.values[20, 21, 22], np.median(around))
+    corner = grey[:2, :2, :2].ravel()[1:]
+    np.testing.assert_allclose(scan.volume.values[0, 0, 0], np.median(corner))
+    assert scan.warnings == ("3 voxels were not a number or infinite: replaced by the median around them",)
+
+
+def test_a_broken_voxel_among_broken_ones_becomes_zero():
+    values = np.ones((20, 21, 22), np.float32)
+    values[4:7, 4:7, 4:7] = np.nan
+    mended, n_mended = mend(values)
+    assert n_mended == 27
+    np.testing.assert_array_equal(mended[5, 5, 5], 0)
+    np.testing.assert_array_equal(mended[4, 4, 4], 1)
+
+
+def test_many_broken_voxels_are_refused(nifti, grey):
+    values = grey.astype(np.float32)
+    values[0] = np.nan
+    with pytest.raises(UnusableInputError, match=r"2288 of 91520 voxels are not a number or infinite"):
+        read_volume(nifti(values=values))
+
+
+def test_negative_values_and_a_negative_factor_are_warnings(nifti, grey):
+    lines = read_volume(nifti(values=grey - 500)).warnings
+    assert len(lines) == 1
+    assert lines[0].startswith("negative values (down to -")
+    assert "the contrast may be inverted" in read_volume(nifti(scl_slope=-2.0)).warnings[0]
+
+
+def test_a_label_map_is_no_scan_unless_forced(nifti, ids):
+    for values in (ids, ids.astype(np.float32), ids > 0):
+        path = nifti(values=values.astype(values.dtype if values.dtype != bool else np.uint8))
+        with pytest.raises(UnusableInputError, match="is a label map or a mask; give the T1-weighted scan"):
+            read_volume(path)
+        assert "looks like a label map" in read_volume(path, ReadOptions(force=True)).warnings[-1]
+
+
+def test_scans_of_few_or_whole_values_are_no_label_maps(grey):
+    assert not is_label_like((grey // 30).astype(np.float32))
+    assert not is_label_like(grey.astype(np.float32))
+    assert not is_label_like(grey.astype(np.float32) + 0.5)
+
+
+def test_a_label_map_is_read_exactly(nifti, ids):
+    labels = read_label_map(nifti(values=ids), SCHEME)
+    np.testing.assert_array_equal(labels.ids, ids)
+    assert (labels.ids.dtype, labels.scheme) == (np.int32, SCHEME)
+    labels = read_label_map(nifti(values=ids.astype(np.float64)), SCHEME)
+    np.testing.assert_array_equal(labels.ids, ids)
+
+
+def test_whole_scaling_of_ids_stays_exact():
+    stored = np.array([2**24 + 1, 3, 0], np.int32).reshape(3, 1, 1)
+    np.testing.assert_array_equal(whole_ids(stored, 2.0, 1.0).ravel(), [2**25 + 3, 7, 1])
+
+
+def test_an_image_is_no_label_map(nifti, grey):
+    with pytest.raises(LabelError, match="different values; a label map has at most 512"):
+        read_label_map(nifti(values=grey), SCHEME)
+    with pytest.raises(LabelError, match=r"\d+ of 91520 voxels hold no whole number"):
+        read_label_map(nifti(scl_slope=0.3), SCHEME)
+    values = np.zeros(grey.shape, np.float32)
+    values[1, 2, 3] = np.nan
+    with pytest.raises(LabelError, match="1 of 91520 voxels hold no whole number"):
+        read_label_map(nifti(values=values), SCHEME)
+
+
+def test_unknown_ids_are_listed_with_their_counts(nifti, ids):
+    ids[0, 0, :7] = 9
+    ids[1, 0, :3] = 2035
+    with pytest.raises(
+        LabelError, match=r"scan.nii.gz: ids 9 \(7 voxels\), 2035 \(3 voxels\) are not in the scheme deepnat25"
+    ):
+        read_label_map(nifti(values=ids), SCHEME)
+
+
+def test_ids_beyond_32_bits_are_refused():
+    with pytest.raises(LabelError, match="do not fit 32 bits"):
+        whole_ids(np.array([[[0, 2**40]]]), 1.0, 0.0)
+
+
+def test_ids_are_counted_alike_whether_they_lie_close_or_far_apart():
+    for far in (7, 10**8):
+        ids = np.array([-3, far, far, 0, -3, far], np.int32).reshape(3, 2, 1)
+        found, counts = count_ids(ids)
+        np.testing.assert_array_equal(found, [-3, 0, far])
+        np.testing.assert_array_equal(counts, [2, 1, 3])
+
+
+def test_a_mask_holds_zero_and_one_other_value(nifti, ids):
+    path = nifti(values=(ids > 0).astype(np.uint8) * 255)
+    np.testing.assert_array_equal(read_mask(path).values, ids > 0)
+    with pytest.raises(LabelError, match="holds 4 values; a mask holds 0 outside and one other value inside"):
+        read_mask(nifti(values=ids))
+    with pytest.raises(LabelError, match="holds 2 values"):
+        read_mask(nifti(values=np.where(ids > 0, 2, 1).astype(np.uint8)))
