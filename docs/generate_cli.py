@@ -1,5 +1,7 @@
 """Write docs/cli.md, the reference of the command line, from the commands themselves."""
 
+import inspect
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +44,7 @@ def render_page() -> str:
 
 def render_command(command: click.Command, context: click.Context) -> Iterator[str]:
     """Yield the lines of one command, and of the commands in it."""
-    help_text = (command.help or "").replace("\b", "").strip()
+    help_text = inspect.cleandoc(re.sub(r"[ \t]*\x08\n", "", command.help or ""))
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     yield f"## {context.command_path}\n\n{help_text}\n\n```\n{usage}\n```\n"
     options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
@@ -64,7 +66,8 @@ def render_option(option: click.Option, context: click.Context) -> str:
         names += " " + " or ".join(f"`{choice}`" for choice in option.type.choices)
     elif not option.is_flag:
         names += f" `{option.make_metavar(context)}`"
-    return f"| {names} | {shown_default(option)} | {option.help or ''} |"
+    words = (option.help or "").replace("<", "\\<").replace("|", "\\|")
+    return f"| {names} | {shown_default(option)} | {words} |"
 
 
 def shown_default(option: click.Option) -> str:
@@ -84,6 +87,7 @@ def render_exit_codes() -> Iterator[str]:
     codes = {0: OTHER_CODES[0], 1: OTHER_CODES[1]}
     for kind in error_kinds(NeuronatError):
         said = (kind.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        said = said[:1].lower() + said[1:]
         codes[kind.exit_code] = "; ".join(filter(None, [codes.get(kind.exit_code, ""), said]))
     codes |= OTHER_CODES
     yield "## Exit codes\n"
