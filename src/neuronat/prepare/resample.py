@@ -8,12 +8,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.interpolate import make_interp_spline
 
 __all__ = ["Order", "is_diagonal", "largest_share", "resample"]
 
 Order = Literal[1, 3]
 WIDTH_TO_SIGMA = float(1 / (2 * np.sqrt(2 * np.log(2))))
 LEAST_GAIN = 1e-6
+SPLINE_REACH_VOX = 12
 
 
 def resample(
@@ -129,20 +131,13 @@ def _box_on_target(
     return tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True)), local
 
 
-def _axis_weights(
-    places: NDArray[np.float64], n_source: int, sigma: float, order: Order
-) -> NDArray[np.float32]:
+def _axis_weights(places: NDArray[np.float64], n_source: int, sigma: float, order: Order) -> NDArray[np.float32]:
     """Return the matrix (N, n_source) that samples one axis at N places: the resampling of unit vectors."""
-    units = np.eye(n_source)
+    units = np.pad(np.eye(n_source), ((SPLINE_REACH_VOX, SPLINE_REACH_VOX), (0, 0)), mode="edge")
     if sigma > 0:
         units = ndimage.gaussian_filter1d(units, sigma, axis=0, mode="nearest")
-    if order > 1:
-        units = np.asarray(ndimage.spline_filter1d(units, order, axis=0, mode="nearest"), np.float64)
-    rows, columns = np.meshgrid(places, np.arange(n_source), indexing="ij")
-    sampled = ndimage.map_coordinates(
-        units, np.stack([rows, columns]), order=order, mode="nearest", prefilter=False
-    )
-    return np.asarray(sampled, np.float32)
+    spline = make_interp_spline(np.arange(len(units)) - SPLINE_REACH_VOX, units, k=order)
+    return np.asarray(spline(np.clip(places, -SPLINE_REACH_VOX, n_source - 1 + SPLINE_REACH_VOX)), np.float32)
 
 
 def _sigma(step: float) -> float:
