@@ -5,11 +5,11 @@ import re
 import tokenize
 from pathlib import Path
 
-KEY = re.compile(r"\[([A-Z][A-Z0-9]{2,})\]")
+KEY = re.compile(r"\[([A-Z][A-Z0-9-]{2,})\]")
 
 
 def test_every_key_is_known_and_every_reference_is_used(root: Path, modules):
-    listed = re.findall(r"^\* \[([A-Z0-9]+)\] \S", (root / "docs" / "references.md").read_text(encoding="utf-8"), re.M)
+    listed = re.findall(r"^\* \[([A-Z0-9-]+)\] \S", (root / "docs" / "references.md").read_text(encoding="utf-8"), re.M)
     assert len(set(listed)) == len(listed)
     used = {(key, module.name) for module in modules for key in KEY.findall(words(module.text))}
     for page in (root / "docs").rglob("*.md"):
