@@ -81,7 +81,7 @@ def _pool(features: Tensor, counts: tuple[int, ...]) -> list[Tensor]:
     # a zero after the last voxel changes no maximum, since the features come out of a ReLU
     variants = [functional.pad(features, (0, 1, 0, 1, 0, 1))]
     for axis in range(3):
-        pairs = [v.unflatten(2 + axis, (-1, 2)).unbind(3 + axis) for v in variants]
+        pairs = [torch.unflatten(v, 2 + axis, (-1, 2)).unbind(3 + axis) for v in variants]
         both = [_larger(even, odd) for even, odd in pairs]
         # the last cell of patch c is voxel 2c + 16 of its first-layer features
         last = [even.narrow(2 + axis, 8, counts[axis]) for even, _ in pairs]
@@ -105,13 +105,17 @@ def _convolve(layer: nn.Conv3d, inputs: list[Tensor], counts: tuple[int, ...]) -
 
 
 def _combine(variants: list[Tensor], counts: tuple[int, ...], *, sign: int) -> list[Tensor]:
-    """Sum over the subsets B of every S, with the sign (-1)^|S-B| or +1: one axis at a time."""
+    """Sum over the subsets B of every S, with the sign (-1)^|S-B| or +1: one axis at a time.
+
+    In place where no gradients are recorded: fresh memory costs more than the sum.
+    """
     combined = list(variants)
+    add = torch.add if torch.is_grad_enabled() else Tensor.add_
     for axis in range(3):
         for subset in range(N_VARIANTS):
             if subset >> axis & 1:
                 without = _tail(combined[subset ^ (1 << axis)], axis, counts)
-                combined[subset] = torch.add(combined[subset], without, alpha=sign)
+                combined[subset] = add(combined[subset], without, alpha=sign)
     return combined
 
 
@@ -138,7 +142,9 @@ def _normalize(layer: nn.BatchNorm3d, variants: list[Tensor], counts: tuple[int,
     scale = torch.rsqrt(variance + layer.eps)
     shape = (1, -1, 1, 1, 1)
     scale, shift = scale.view(shape), (-mean * scale).view(shape)
-    return [functional.relu(torch.addcmul(shift.to(v.dtype), v, scale.to(v.dtype))) for v in variants]
+    if torch.is_grad_enabled():
+        return [functional.relu(torch.addcmul(shift.to(v.dtype), v, scale.to(v.dtype))) for v in variants]
+    return [torch.addcmul(shift.to(v.dtype), v, scale.to(v.dtype), out=v).relu_() for v in variants]
 
 
 def _running(layer: nn.BatchNorm3d) -> tuple[Tensor, Tensor]:

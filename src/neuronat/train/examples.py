@@ -161,7 +161,8 @@ def gather_blocks(
 def _cube(first: Tensor, steps: Tensor, strides: Tensor) -> Tensor:
     """Flat indices (B, L, L, L) of the cubes at `first` plus `steps` along each axis."""
     i, j, k = (steps * stride for stride in strides)
-    return first[:, None, None, None] + (i[:, None, None] + j[:, None] + k)
+    cube: Tensor = first[:, None, None, None] + (i[:, None, None] + j[:, None] + k)
+    return cube
 
 
 def _shifted(classes: Tensor, offset: list[int], n_centres: int) -> Tensor:

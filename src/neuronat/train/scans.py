@@ -20,6 +20,7 @@ __all__ = [
     "OUTSIDE",
     "PackedScan",
     "TrainingSet",
+    "foreground_of",
     "read_packed",
     "stack_scans",
     "write_packed",
@@ -27,6 +28,7 @@ __all__ = [
 
 INTENSITY_STEP = 0.01
 OUTSIDE = 255
+ARRAYS = ("intensities", "classes", "coordinates")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +56,9 @@ class PackedScan:
 
 def write_packed(scan: PackedScan, folder: Path) -> Path:
     """Write the scan to `folder/<name>.npz`, whole or not at all, and return the path."""
-    arrays = {"intensities": scan.intensities, "classes": scan.classes, "coordinates": scan.coordinates}
     path = folder / f"{scan.name}.npz"
-    write_whole(path, lambda stream: np.savez_compressed(stream, **arrays))
+    arrays = (scan.intensities, scan.classes, scan.coordinates)
+    write_whole(path, lambda stream: np.savez_compressed(stream, **dict(zip(ARRAYS, arrays, strict=True))))  # type: ignore[arg-type]
     return path
 
 
@@ -66,7 +68,7 @@ def read_packed(path: Path) -> PackedScan:
         raise MissingInputError(f"{path.name}: packed scan not found; pack the training scans first")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return PackedScan(path.stem, arrays["intensities"], arrays["classes"], arrays["coordinates"])
+            return PackedScan(path.stem, *(arrays[name] for name in ARRAYS))
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         raise UnusableInputError(f"{path.name}: not a packed scan ({error}); pack it again") from error
 
@@ -136,15 +138,15 @@ def stack_scans(
     eligible = torch.zeros(shape, dtype=torch.bool)
     coordinates = torch.zeros((6, *shape), dtype=torch.float16)
     for index, scan in enumerate(scans):
-        box = tuple(slice(margin_vox, margin_vox + extent) for extent in scan.intensities.shape)
+        i, j, k = (slice(margin_vox, margin_vox + extent) for extent in scan.intensities.shape)
         mask = torch.from_numpy(scan.classes != OUTSIDE)
         known = torch.from_numpy(np.where(scan.classes == OUTSIDE, 0, scan.classes))
-        intensities[(index, *box)] = torch.from_numpy(scan.intensities)
-        classes[(index, *box)] = known
-        eligible[(index, *box)] = (
+        intensities[index, i, j, k] = torch.from_numpy(scan.intensities)
+        classes[index, i, j, k] = known
+        eligible[index, i, j, k] = (
             mask if around_foreground_vox is None else mask & _grow(known > 0, around_foreground_vox)
         )
-        coordinates[(slice(None), index, *box)] = torch.from_numpy(scan.coordinates)
+        coordinates[:, index, i, j, k] = torch.from_numpy(scan.coordinates)
     return TrainingSet(intensities.to(device), classes.to(device), eligible.to(device), coordinates.to(device))
 
 

@@ -1,0 +1,89 @@
+"""The scans of a training: found, packed once, divided into those trained on and those held out."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+from neuronat.config import Recipe, resolved_path
+from neuronat.errors import ConfigError, MissingInputError
+from neuronat.labels.scheme import load_scheme
+from neuronat.record import write_text
+from neuronat.train.packing import find_labelled_scans, pack_scan
+from neuronat.train.scans import PackedScan, read_packed, write_packed
+
+__all__ = ["held_out_names", "pack_scans", "packed_scans"]
+
+INDEX = "scans.tsv"
+
+Progress = Callable[[str, float], None]
+
+
+def packed_scans(recipe: Recipe, path: Path, progress: Progress) -> tuple[list[PackedScan], list[PackedScan]]:
+    """Return the scans to train on, and those held out.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The training.
+    path : Path
+        The recipe's file, which its paths are relative to.
+    progress : callable
+        Takes a step's name and the share done.
+
+    Returns
+    -------
+    training, held_out : list of PackedScan
+        Sorted by name.
+
+    Raises
+    ------
+    MissingInputError, UnusableInputError, GridError, LabelError
+        If a scan cannot be packed.
+    ConfigError
+        If the table of folds does not fit the scans, or nothing is left to train on.
+
+    Notes
+    -----
+    Source: ours. A complete packed folder is used as it is, so a training can run where the scans are not;
+    remove the folder to pack anew.
+    """
+    packed = resolved_path(recipe.data.packed, path)
+    if not (packed / INDEX).is_file():
+        pack_scans(recipe, path, progress)
+    names = (packed / INDEX).read_text(encoding="utf-8").split()
+    held = held_out_names(recipe, path, names)
+    if held >= set(names):
+        raise ConfigError(f"{path.name}: every scan is held out; leave at least one to train on")
+    scans = {name: read_packed(packed / f"{name}.npz") for name in names}
+    return [scans[n] for n in names if n not in held], [scans[n] for n in names if n in held]
+
+
+def pack_scans(recipe: Recipe, path: Path, progress: Progress) -> None:
+    """Prepare all scans of a recipe; the index is written last, so that a packed folder is whole or not there."""
+    data, scheme, protocol = recipe.data, load_scheme(recipe.data.scheme), load_scheme(recipe.protocol)
+    packed = resolved_path(data.packed, path)
+    files = find_labelled_scans(
+        resolved_path(data.folder, path),
+        scans=data.scans,
+        mask_ending=data.mask_ending,
+        label_ending=data.label_ending,
+    )
+    for index, scan in enumerate(files):
+        progress(f"packing {scan.name}", index / len(files))
+        write_packed(pack_scan(scan, scheme, protocol), packed)
+    write_text(packed / INDEX, "".join(f"{scan.name}\n" for scan in files))
+
+
+def held_out_names(recipe: Recipe, path: Path, names: list[str]) -> set[str]:
+    """Return the names of the scans in the recipe's held-out folds."""
+    data = recipe.data
+    if not data.held_out:
+        return set()
+    table = resolved_path(data.folds, path)
+    if not data.folds or not table.is_file():
+        raise MissingInputError(f"{path.name}: held_out needs a table of folds; {data.folds!r} is not there")
+    with table.open(encoding="utf-8") as file:
+        fold_of = {row["scan"]: int(row["fold"]) for row in csv.DictReader(file, delimiter="\t")}
+    if missing := sorted(set(names) - set(fold_of)):
+        raise ConfigError(f"{table.name}: no fold for {', '.join(missing)}; give every scan one")
+    return {name for name in names if fold_of[name] in data.held_out}

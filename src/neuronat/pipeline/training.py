@@ -1,0 +1,166 @@
+"""The other sentence: a recipe is read, its scans are packed, its networks trained, validated and stored."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from neuronat import __version__
+from neuronat.config import Recipe, read_recipe, resolved_path
+from neuronat.errors import ConfigError
+from neuronat.labels.scheme import LabelScheme, load_scheme
+from neuronat.nets.card import Accuracy, ModelCard, StageSpec, TrainingRecord
+from neuronat.nets.deepnat import DeepNat, DeepNatConfig
+from neuronat.nets.store import Model, load_model, save_model
+from neuronat.pipeline.material import packed_scans
+from neuronat.train.examples import find_candidates, margin_vox
+from neuronat.train.journal import total_seconds
+from neuronat.train.loop import Course, Lesson, train_network
+from neuronat.train.scans import PackedScan, foreground_of, stack_scans
+from neuronat.train.validate import mean_dice, validate_networks, validation_table
+
+__all__ = ["Budget", "train_recipe"]
+
+AROUND_FOREGROUND_VOX = 2
+VARIED = ("Cerebral-White-Matter", "Cerebral-Cortex")  # drawn twice as often ([DEEPNAT] sampling)
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What one call of a training may use, and whether it goes on where an earlier call stopped."""
+
+    device: torch.device
+    max_minutes: float
+    resume: bool = False
+
+
+def train_recipe(path: Path, budget: Budget, progress: Progress) -> Path | None:
+    """Train the model that a recipe describes, as far as the minutes carry.
+
+    Parameters
+    ----------
+    path : Path
+        The recipe, a TOML file.
+    budget : Budget
+        Device, minutes, resume.
+    progress : callable
+        Takes a line of text and the share of the stage done, in [0, 1].
+
+    Returns
+    -------
+    Path or None
+        The model's folder; None where the minutes were over first.
+
+    Raises
+    ------
+    ConfigError
+        If the recipe does not fit, or its folder holds a training and `resume` is off.
+    MissingInputError, UnusableInputError, LabelError, GridError
+        If the scans cannot be trained on.
+
+    Notes
+    -----
+    Source: [DEEPNAT] training.
+    """
+    began = time.monotonic()
+    recipe = read_recipe(path)
+    protocol, folder = load_scheme(recipe.protocol), resolved_path(recipe.folder, path)
+    if not budget.resume and any(folder.glob("*/checkpoint-*.pt")):
+        raise ConfigError(f"{folder.name}: holds a training already; add --resume, or give another folder")
+    training, held_out = packed_scans(recipe, path, progress)
+    networks: dict[str, DeepNat] = {}
+    for stage, config in recipe.stages.items():
+        net = start_network(recipe, path, stage, protocol).to(budget.device)
+        course = Course(
+            folder=folder / stage,
+            max_minutes=budget.max_minutes - (time.monotonic() - began) / 60,
+            resume=budget.resume,
+            progress=lambda done, line, stage=stage: progress(f"{stage}: {line}", done),  # type: ignore[misc]
+        )
+        lesson = make_lesson(training, recipe, stage, protocol, budget.device)
+        if not train_network(net, lesson, config, course):
+            return None
+        networks[stage] = net.eval()
+    validation = validate_networks(networks, held_out, protocol, budget.device, progress)
+    (folder / "validation.tsv").write_text(validation_table(validation, protocol), encoding="utf-8")
+    seconds = sum(total_seconds(folder / stage / "log.jsonl") for stage in recipe.stages)
+    card = make_card(recipe, protocol, len(training), seconds, mean_dice(validation))
+    model = Model(card, {stage: net.cpu() for stage, net in networks.items()}, {protocol.name: protocol})
+    save_model(model, folder / recipe.name, overwrite=True)
+    return folder / recipe.name
+
+
+def start_network(recipe: Recipe, path: Path, stage: str, protocol: LabelScheme) -> DeepNat:
+    """Return a stage's network: new, from the seed, or with the weights of the model in `start_from`."""
+    config = DeepNatConfig(
+        n_classes=2 if stage == "foreground" else protocol.n_classes,
+        n_tasks=recipe.network.n_tasks,
+        coordinates=recipe.network.coordinates,
+    )
+    torch.manual_seed(recipe.stages[stage].seed)
+    net = DeepNat(config)
+    if recipe.network.start_from:
+        start = load_model(resolved_path(recipe.network.start_from, path))
+        if stage not in start.networks or start.networks[stage].config != config:
+            raise ConfigError(f"{path.name}: start_from has no network like the recipe's {stage}")
+        net.load_state_dict(start.networks[stage].state_dict())
+    return net
+
+
+def make_lesson(
+    scans: list[PackedScan], recipe: Recipe, stage: str, protocol: LabelScheme, device: torch.device
+) -> Lesson:
+    """Return what a stage learns from.
+
+    The first stage tells foreground from background in the whole mask; the second sees the foreground and its
+    rim, where the first may err; a single step sees everything.
+    """
+    config = recipe.stages[stage]
+    is_first = stage == "foreground"
+    examples = stack_scans(
+        [foreground_of(scan) for scan in scans] if is_first else scans,
+        margin_vox=margin_vox(config.n_centres),
+        around_foreground_vox=AROUND_FOREGROUND_VOX if recipe.network.is_cascade and not is_first else None,
+        device=device,
+    )
+    n_classes = 2 if is_first else protocol.n_classes
+    varied = {c: 2.0 for c, name in enumerate(protocol.names) if name.endswith(VARIED) and not is_first}
+    mirrored = torch.arange(2) if is_first else torch.from_numpy(protocol.mirrored_classes)
+    candidates = find_candidates(examples, n_classes, varied)
+    return Lesson(examples, candidates, mirrored.to(device), recipe.augment)
+
+
+def make_card(
+    recipe: Recipe, protocol: LabelScheme, n_scans: int, seconds: float, accuracy: Mapping[str, float]
+) -> ModelCard:
+    """Write the card of a trained model; `accuracy` is the mean Dice per held-out scan."""
+    spec = {"n_tasks": recipe.network.n_tasks, "coordinates": recipe.network.coordinates}
+    return ModelCard(
+        name=recipe.name,
+        description=recipe.description,
+        stages={
+            stage: StageSpec(n_classes=2 if stage == "foreground" else protocol.n_classes, **spec)  # type: ignore[arg-type]
+            for stage in recipe.stages
+        },
+        schemes=(protocol.name,),
+        training=TrainingRecord(
+            material=recipe.data.scans,
+            n_scans=n_scans,
+            recipe={stage: asdict(config) for stage, config in recipe.stages.items()}
+            | {"augment": asdict(recipe.augment), "start_from": recipe.network.start_from},
+            seed=recipe.structures.seed,
+            duration_s=seconds,
+            neuronat_version=__version__,
+        ),
+        licence=recipe.data.licence,
+        credits=recipe.data.credits,
+        accuracy=tuple(
+            Accuracy(measure="mean Dice over the structures, no CRF", value=value, measured_on=f"{scan}, held out")
+            for scan, value in accuracy.items()
+        ),
+        crf=asdict(recipe.crf),
+    )
