@@ -1,5 +1,6 @@
 """Fixtures that tests of several rooms share."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from neuronat.labels import load_scheme
 from neuronat.nets.card import Accuracy, ModelCard, StageSpec, TrainingRecord
 from neuronat.nets.deepnat import DeepNat
-from neuronat.nets.store import Model, save_model
+from neuronat.nets.store import Model, load_model, save_model
 from neuronat.phantom import make_phantom
 from neuronat.space.volume import LabelMap, Volume
 
@@ -47,6 +48,23 @@ def untrained_model() -> Model:
         torch.manual_seed(5)
         networks = {stage: DeepNat(spec.network_config).eval() for stage, spec in make_card().stages.items()}
     return Model(make_card(), networks, {"deepnat25": load_scheme("deepnat25")})
+
+
+@pytest.fixture
+def swift_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what takes long: networks answer from intensities and coordinates, N4 finds no bias field."""
+
+    def brain_probabilities(networks, intensities, coordinates, mask, *_rest):
+        n_classes = networks["structures"].config.n_classes
+        score = intensities[mask] + 0.3 * coordinates[:, mask].sum(0)
+        rows = np.full((len(score), n_classes), 0.01, np.float32)
+        rank = np.argsort(np.argsort(score, kind="stable"), kind="stable")
+        rows[np.arange(len(score)), rank * n_classes // len(score)] = 1
+        return rows / rows.sum(1, keepdims=True)
+
+    monkeypatch.setattr("neuronat.pipeline.segment.brain_probabilities", brain_probabilities)
+    monkeypatch.setattr("neuronat.prepare.bias._estimate_log_field", lambda values, _: np.zeros_like(values))
+    monkeypatch.setattr("neuronat.pipeline.batch.load_model", functools.cache(load_model))
 
 
 @pytest.fixture(scope="session")

@@ -56,15 +56,11 @@ def test_our_errors_print_their_message_in_one_line(capfd: pytest.CaptureFixture
     assert capfd.readouterr().err == "neuronat: scan.nii: two lines; mend it\n"
 
 
-def test_a_bug_keeps_its_traceback_in_the_log_and_off_the_screen(
-    capfd: pytest.CaptureFixture[str], home: Path
-):
+def test_a_bug_keeps_its_traceback_in_the_log_and_off_the_screen(capfd: pytest.CaptureFixture[str], home: Path):
     assert run_guarded(lambda: fail(ZeroDivisionError("by zero"))) == 70
     shown = capfd.readouterr()
     log = home / ".local" / "state" / "neuronat" / "neuronat.log"
-    expected = (
-        f"neuronat: our mistake (ZeroDivisionError: by zero); please report it, the log {log} says where\n"
-    )
+    expected = f"neuronat: our mistake (ZeroDivisionError: by zero); please report it, the log {log} says where\n"
     assert (shown.out, shown.err) == ("", expected)
     assert log_file() == log
     assert "in fail\n    raise error\nZeroDivisionError: by zero" in log.read_text()

@@ -30,9 +30,7 @@ def test_a_damaged_model_gets_69_and_is_listed_as_damaged(run, untrained_folder:
     shutil.copytree(untrained_folder, folder)
     (folder / "weights.safetensors").write_bytes(b"short")
     done = run("models", "verify", "broken")
-    expected = (
-        "neuronat: model broken: weights.safetensors is damaged, its sha256 differs; import the model again\n"
-    )
+    expected = "neuronat: model broken: weights.safetensors is damaged, its sha256 differs; import the model again\n"
     assert (done.exit_code, done.stderr) == (69, expected)
     done = run("models", "list")
     assert done.exit_code == 0

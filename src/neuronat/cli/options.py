@@ -22,18 +22,12 @@ READING = (
     ),
     click.option("--force", is_flag=True, help="Accept scans that do not look like a T1 of a brain."),
     click.option("--frame", type=int, metavar="K", help="Frame of a 4D image, counted from 0."),
-    click.option(
-        "--use-form", type=click.Choice(("sform", "qform")), help="Which form to believe if they contradict."
-    ),
-    click.option(
-        "--assume-orientation", metavar="LETTERS", help="How an Analyze 7.5 image lies, such as LAS."
-    ),
+    click.option("--use-form", type=click.Choice(("sform", "qform")), help="Which form to believe if they contradict."),
+    click.option("--assume-orientation", metavar="LETTERS", help="How an Analyze 7.5 image lies, such as LAS."),
     click.option("--max-voxels", type=int, metavar="N", help="Refuse larger images. [default: by memory]"),
 )
 SEGMENT = (
-    click.option(
-        "--model", "models", multiple=True, default=("deepnat",), show_default=True, help="Name or folder."
-    ),
+    click.option("--model", "models", multiple=True, default=("deepnat",), show_default=True, help="Name or folder."),
     click.option("--protocol", "protocols", multiple=True, help="Label in this protocol. [default: all]"),
     click.option("--crf/--no-crf", "has_crf", default=True, show_default=True, help="Refine the labels."),
     click.option("--probabilities", "has_probabilities", is_flag=True, help="Write probabilities as well."),

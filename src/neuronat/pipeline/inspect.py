@@ -1,0 +1,130 @@
+"""What a scan is and what would be done with it, without doing it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from neuronat.errors import NeuronatError
+from neuronat.pipeline.plausible import brain_doubts
+from neuronat.pipeline.segment import mask_of
+from neuronat.pipeline.settings import SegmentConfig
+from neuronat.prepare.conform import WorkingGrid, plan_grid
+from neuronat.space.affine import axis_codes, obliquity_degrees, spacing_mm, voxel_volume_mm3
+from neuronat.space.files import read_volume
+from neuronat.space.memory import free_memory_bytes
+from neuronat.space.scan import Scan
+
+__all__ = ["Inspection", "inspect_scan", "memory_estimate_gb"]
+
+BASE_GB = 1.5
+BYTES_PER_BRAIN_VOXEL = 1200
+BYTES_PER_GRID_VOXEL = 40
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Inspection:
+    """Findings about one scan; `refusal` is the error that segmenting would raise, None if it would go on."""
+
+    scan: Scan
+    grid: WorkingGrid
+    brain_ml: float | None
+    doubts: tuple[str, ...]
+    refusal: NeuronatError | None
+    memory_gb: float
+    free_memory_gb: float
+
+    def as_values(self) -> dict[str, object]:
+        """Return the findings as plain values, for JSON."""
+        volume = self.scan.volume
+        return {
+            "scan": self.scan.name,
+            "format": self.scan.file_format,
+            "stored_type": str(self.scan.stored_dtype),
+            "shape": list(volume.values.shape),
+            "frames": self.scan.n_frames,
+            "spacing_mm": [round(float(step), 4) for step in spacing_mm(volume.affine)],
+            "orientation": axis_codes(volume.affine),
+            "orientation_known": self.scan.is_orientation_known,
+            "obliquity_degrees": round(obliquity_degrees(volume.affine), 2),
+            "grey_values": [float(volume.values.min()), float(volume.values.max())],
+            "brain_ml": None if self.brain_ml is None else round(self.brain_ml, 1),
+            "working_shape": list(self.grid.shape),
+            "resampled": self.grid.is_resampled,
+            "rotated": self.grid.is_rotated,
+            "memory_gb": round(self.memory_gb, 1),
+            "free_memory_gb": round(self.free_memory_gb, 1),
+            "warnings": [*self.scan.warnings, *self.doubts],
+            "usable": self.refusal is None,
+            "reason": "" if self.refusal is None else str(self.refusal),
+        }
+
+
+def inspect_scan(path: Path, config: SegmentConfig) -> Inspection:
+    """Read a scan and say what segmenting it would meet.
+
+    Parameters
+    ----------
+    path : Path
+        The scan.
+    config : SegmentConfig
+        As for segmenting; mask and reading options matter here.
+
+    Returns
+    -------
+    Inspection
+
+    Raises
+    ------
+    MissingInputError, UnusableInputError
+        If the scan itself cannot be read; a missing brain mask is a finding.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    scan = read_volume(path, config.reading)
+    i, j, k = scan.volume.values.shape
+    grid = plan_grid(scan.volume.affine, (i, j, k))
+    refusal: NeuronatError | None = None
+    brain_ml: float | None = None
+    doubts: tuple[str, ...] = ()
+    try:
+        mask = mask_of(path, scan, config)
+        brain_ml = float(np.count_nonzero(mask)) * voxel_volume_mm3(scan.volume.affine) / 1000
+        doubts = brain_doubts(mask, scan.volume.affine)
+    except NeuronatError as error:
+        refusal = error
+    return Inspection(
+        scan=scan,
+        grid=grid,
+        brain_ml=brain_ml,
+        doubts=doubts,
+        refusal=refusal,
+        memory_gb=memory_estimate_gb(grid, brain_ml),
+        free_memory_gb=free_memory_bytes() / 1e9,
+    )
+
+
+def memory_estimate_gb(grid: WorkingGrid, brain_ml: float | None) -> float:
+    """Estimate the peak memory of segmenting, in GB.
+
+    Parameters
+    ----------
+    grid : WorkingGrid
+        The scan's plan.
+    brain_ml : float or None
+        Size of the brain mask; a large brain if it is not known.
+
+    Returns
+    -------
+    float
+        GB.
+
+    Notes
+    -----
+    Source: ours; measured by `benchmarks/` on adult brains.
+    """
+    n_native, n_working = float(np.prod(grid.native_shape)), float(np.prod(grid.shape))
+    n_brain = 1000 * (1700 if brain_ml is None else brain_ml)
+    return BASE_GB + (n_brain * BYTES_PER_BRAIN_VOXEL + (n_native + n_working) * BYTES_PER_GRID_VOXEL) / 1e9

@@ -1,0 +1,153 @@
+"""The files of one result: named by DESIGN section 3, staged in a hidden folder, then given their names."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from neuronat import __version__
+from neuronat.errors import OutputError, UsageError
+from neuronat.labels.scheme import LabelScheme
+from neuronat.measure.volumes import volumes_table
+from neuronat.pipeline.result import Result
+from neuronat.record import make_folder, shown_name, write_text
+from neuronat.space.files import write_channels, write_label_map, write_mask
+
+__all__ = ["require_same_tables", "staged", "write_result"]
+
+DISCLAIMER = "Not for diagnosis."
+
+
+def write_result(
+    result: Result, out: Path, *, file_format: str = "nii.gz", has_probabilities: bool = False
+) -> tuple[Path, ...]:
+    """Write everything but the marker: all files, or none.
+
+    Parameters
+    ----------
+    result : Result
+        What came out of a scan.
+    out : Path
+        The folder; made if need be.
+    file_format : str
+        Ending of the images, `nii.gz` or `mgz`.
+    has_probabilities : bool
+        Write the probabilities as well.
+
+    Returns
+    -------
+    tuple of Path
+        The files of this scan.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written to, or has no space left.
+    UsageError
+        If a label table of another content is there.
+
+    Notes
+    -----
+    Source: ours; names as in BIDS derivatives (DESIGN section 3).
+    """
+    make_folder(out)
+    require_same_tables(out, [labels.scheme for labels in result.labels.values()])
+    with staged(out) as stage:
+        _write_mask(result, stage, file_format)
+        for protocol in result.labels:
+            _write_protocol(result, protocol, stage, file_format)
+            if has_probabilities:
+                _write_probabilities(result, protocol, stage, file_format)
+        names = sorted(path.name for path in stage.iterdir())
+        for labels in result.labels.values():
+            _write_table(labels.scheme, out)
+        for name in names:
+            (stage / name).replace(out / name)
+    return tuple(out / name for name in names)
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """Lend a private folder inside `out`; it and what is left in it are removed, whatever happens."""
+    try:
+        stage = Path(tempfile.mkdtemp(prefix=f".neuronat-{os.getpid()}-", suffix=".part", dir=out))
+    except OSError as error:
+        raise OutputError(f"{shown_name(out)}: cannot be written ({error.strerror}); choose another folder") from error
+    try:
+        yield stage
+    except OSError as error:
+        if isinstance(error, OutputError) or error.errno is None:
+            raise
+        raise OutputError(f"{shown_name(out)}: cannot be written ({error.strerror}); free space") from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def require_same_tables(out: Path, schemes: Sequence[LabelScheme]) -> None:
+    """Raise UsageError if `out` holds a label table of another content under the same name."""
+    for scheme in schemes:
+        path = out / f"seg-{scheme.name}_dseg.tsv"
+        if path.is_file() and path.read_text(encoding="utf-8", errors="replace") != label_table(scheme):
+            raise UsageError(f"{path.name} in the output folder lists other structures; choose another folder")
+
+
+def label_table(scheme: LabelScheme) -> str:
+    """Return the table index, name, color of a scheme, as BIDS has it."""
+    rows = zip(scheme.ids, scheme.names, scheme.colours, strict=True)
+    return "".join(f"{index}\t{name}\t{colour}\n" for index, name, colour in [("index", "name", "color"), *rows])
+
+
+def _write_table(scheme: LabelScheme, out: Path) -> None:
+    """Write the label table that the scans of a folder share, unless it is there."""
+    path = out / f"seg-{scheme.name}_dseg.tsv"
+    if not path.is_file():
+        write_text(path, label_table(scheme))
+
+
+def _write_mask(result: Result, stage: Path, file_format: str) -> None:
+    name = f"{result.stem}_desc-brain_mask"
+    write_mask(stage / f"{name}.{file_format}", result.mask, result.affine, space_code=result.space_code)
+    _write_json(stage / f"{name}.json", {"Type": "Brain"} | dict(result.provenance))
+
+
+def _write_protocol(result: Result, protocol: str, stage: Path, file_format: str) -> None:
+    """Write label map, sidecar and volumes of one protocol."""
+    name = f"{result.stem}_seg-{protocol}"
+    write_label_map(stage / f"{name}_dseg.{file_format}", result.labels[protocol], space_code=result.space_code)
+    _write_json(stage / f"{name}_dseg.json", _sidecar(result, protocol))
+    write_text(stage / f"{name}_volumes.tsv", volumes_table(result.volumes[protocol]))
+
+
+def _write_probabilities(result: Result, protocol: str, stage: Path, file_format: str) -> None:
+    """Write the probabilities of one protocol, one class in memory at a time."""
+    found = result.computed[protocol]
+    name = f"{result.stem}_seg-{protocol}_probseg"
+    write_channels(
+        stage / f"{name}.{file_format}",
+        found.channels(),
+        found.scheme.n_classes,
+        result.affine,
+        space_code=result.space_code,
+    )
+    _write_json(stage / f"{name}.json", _sidecar(result, protocol) | {"LabelMap": list(found.scheme.names)})
+
+
+def _sidecar(result: Result, protocol: str) -> dict[str, Any]:
+    """Compose the sidecar of a label map."""
+    return {
+        "Manual": False,
+        "Protocol": protocol,
+        **result.provenance,
+        "Verdict": result.verdict,
+        "Warnings": list(result.warnings),
+        "GeneratedBy": [{"Name": "neuronat", "Version": __version__}],
+        "Disclaimer": DISCLAIMER,
+    }
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

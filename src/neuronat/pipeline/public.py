@@ -1,0 +1,113 @@
+"""What `import neuronat` offers: the one boundary where a path, an image and a volume are all welcome."""
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuronat.errors import UnusableInputError
+from neuronat.nets.store import load_model
+from neuronat.pipeline.device import choose_device, limit_threads
+from neuronat.pipeline.result import Result
+from neuronat.pipeline.segment import Inputs, Networks, chosen_protocols, mask_of, read_inputs, segment_scan
+from neuronat.pipeline.settings import SegmentConfig
+from neuronat.space.files import read_volume, write_label_map, write_volume
+from neuronat.space.geometry import grid_warnings
+from neuronat.space.scan import Scan
+from neuronat.space.volume import LabelMap, Volume, require_3d
+from neuronat.space.voxels import is_label_like, mend, require_contrast
+
+__all__ = ["ImageLike", "load", "save", "segment"]
+
+NO_CONFIG = SegmentConfig()
+
+
+class ImageLike(Protocol):
+    """An image in memory as nibabel has it: numbers that numpy can take, and a voxel-to-world affine."""
+
+    @property
+    def dataobj(self) -> object:
+        """The (I, J, K) numbers."""
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """The (4, 4) voxel-to-world matrix in mm, RAS+."""
+
+
+def segment(
+    scan: str | Path | Volume | ImageLike, model: str | Path = "deepnat", *, config: SegmentConfig = NO_CONFIG
+) -> Result:
+    """Label the structures of one T1-weighted scan; write nothing.
+
+    Parameters
+    ----------
+    scan : str, Path, Volume or nibabel image
+        A file, or grey values in memory; skull-stripped, unless `config.mask` names a brain mask.
+    model : str or Path
+        Name or folder of a model; it replaces `config.models`.
+    config : SegmentConfig
+        Everything else, as the options of `neuronat segment`.
+
+    Returns
+    -------
+    Result
+        `.labels[protocol]`, `.volumes[protocol]`, `.probabilities[protocol]`, `.save(out)`.
+
+    Raises
+    ------
+    MissingInputError, UnusableInputError
+        If the scan cannot be read, or does not look like a T1-weighted brain.
+    ModelError, UnavailableError
+        If the model or the device cannot be used.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    networks = Networks(chosen_protocols([load_model(model)], config.protocols), choose_device(config.device))
+    limit_threads(config.n_threads)
+    if isinstance(scan, str | Path):
+        return segment_scan(read_inputs(Path(scan), config), networks, config)
+    held = _scan_in_memory(scan, config)
+    return segment_scan(Inputs(held, mask_of(Path(held.name), held, config), "scan", (held.name,)), networks, config)
+
+
+def load(path: str | Path) -> Volume:
+    """Read the grey values of a scan, with every check of `neuronat segment`."""
+    return read_volume(Path(path)).volume
+
+
+def save(image: Volume | LabelMap, path: str | Path) -> None:
+    """Write grey values or a label map; the ending of the name decides on the format."""
+    if isinstance(image, LabelMap):
+        write_label_map(Path(path), image)
+    else:
+        write_volume(Path(path), image)
+
+
+def _scan_in_memory(image: Volume | ImageLike, config: SegmentConfig) -> Scan:
+    """Check grey values in memory as those of a file are checked."""
+    stored = image.values if isinstance(image, Volume) else np.asarray(image.dataobj)
+    require_3d(stored.shape)
+    if stored.dtype.kind not in "biuf":
+        raise UnusableInputError(f"scan in memory: holds {stored.dtype} numbers; give real grey values")
+    values, n_mended = mend(np.ascontiguousarray(stored, np.float32))
+    require_contrast(values)
+    affine = np.asarray(image.affine, np.float64)
+    warnings = list(grid_warnings(affine, values.shape, force=config.force))
+    if n_mended:
+        warnings.append(f"{n_mended} voxels held no number and were mended")
+    if is_label_like(values) and not config.force:
+        raise UnusableInputError("scan in memory: is a label map or a mask; give the T1-weighted scan, or force")
+    return Scan(
+        name="scan.nii.gz",
+        volume=Volume(values, affine),
+        warnings=tuple(warnings),
+        file_format="memory",
+        stored_dtype=stored.dtype,
+        stored_shape=values.shape,
+        header_spacing_mm=(),
+        is_orientation_known=True,
+        space_code=1,
+    )

@@ -1,0 +1,254 @@
+"""Rows of the specification of bad and odd inputs, each as a file that a user could have."""
+
+import gzip
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.usefixtures("swift_pipeline")
+
+AFFINE = np.diag([-1.0, 1.0, 1.0, 1.0])
+
+
+def values(shape: tuple[int, ...] = (40, 48, 56)) -> np.ndarray:
+    """Grey values with contrast, no background."""
+    return np.random.default_rng(4).normal(300, 60, shape).astype(np.float32)
+
+
+def save(path: Path, array: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
+    nibabel.save(nibabel.Nifti1Image(array, affine), path)
+    return path
+
+
+def change_header(path: Path, offset: int, kind: str, *numbers: float) -> Path:
+    """Overwrite header fields of a plain NIfTI-1 file."""
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<" + kind, content, offset, *numbers)
+    path.write_bytes(content)
+    return path
+
+
+def make_empty(folder: Path) -> Path:
+    (folder / "x.nii.gz").touch()
+    return folder / "x.nii.gz"
+
+
+def make_cut_gzip(folder: Path) -> Path:
+    path = save(folder / "x.nii.gz", values())
+    path.write_bytes(path.read_bytes()[:-20_000])
+    return path
+
+
+def make_flipped_gzip(folder: Path) -> Path:
+    path = save(folder / "x.nii.gz", values())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    return path
+
+
+def make_wrong_checksum(folder: Path) -> Path:
+    path = save(folder / "x.nii.gz", values())
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1
+    path.write_bytes(content)
+    return path
+
+
+def make_cut_plain(folder: Path) -> Path:
+    path = save(folder / "x.nii", values())
+    path.write_bytes(path.read_bytes()[:-5])
+    return path
+
+
+def make_text(folder: Path) -> Path:
+    (folder / "x.nii.gz").write_text("this is no image\n" * 40)
+    return folder / "x.nii.gz"
+
+
+def make_archive(folder: Path) -> Path:
+    (folder / "x.nii").write_bytes(b"PK\x03\x04" + bytes(500))
+    return folder / "x.nii"
+
+
+def make_huge_claim(folder: Path) -> Path:
+    plain = change_header(save(folder / "x.nii", values()), 40, "4h", 3, 30000, 30000, 30000)
+    packed = folder / "huge.nii.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    return packed
+
+
+def make_bomb(folder: Path) -> Path:
+    image = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.uint8), AFFINE)
+    head = bytearray(image.header.binaryblock)
+    struct.pack_into("<4h", head, 40, 3, 600, 600, 600)
+    struct.pack_into("<f", head, 108, 352)
+    path = folder / "bomb.nii.gz"
+    path.write_bytes(gzip.compress(bytes(head) + bytes(4) + bytes(600**3 // 40)))
+    return path
+
+
+def make_four_dimensions(folder: Path) -> Path:
+    return save(folder / "x.nii", values((40, 48, 56, 2)))
+
+
+def make_two_dimensions(folder: Path) -> Path:
+    return save(folder / "x.nii", values((40, 48)))
+
+
+def make_thin(folder: Path) -> Path:
+    return save(folder / "x.nii", values((40, 48, 20)))
+
+
+def make_constant(folder: Path) -> Path:
+    return save(folder / "x.nii", np.full((40, 48, 56), 7, np.int16))
+
+
+def make_much_nan(folder: Path) -> Path:
+    array = values()
+    array[:20] = np.nan
+    return save(folder / "x.nii", array)
+
+
+def make_singular(folder: Path) -> Path:
+    path = save(folder / "x.nii", values())
+    change_header(path, 252, "2h", 0, 2)  # no qform; sform below
+    return change_header(path, 280, "12f", 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0)
+
+
+def make_nan_affine(folder: Path) -> Path:
+    path = save(folder / "x.nii", values())
+    change_header(path, 252, "2h", 0, 2)
+    return change_header(path, 280, "f", float("nan"))
+
+
+def make_negative_extent(folder: Path) -> Path:
+    return change_header(save(folder / "x.nii", values()), 42, "h", -5)
+
+
+def make_early_voxels(folder: Path) -> Path:
+    return change_header(save(folder / "x.nii", values()), 108, "f", 0)
+
+
+def make_complex(folder: Path) -> Path:
+    return save(folder / "x.nii", values().astype(np.complex64))
+
+
+def make_label_map(folder: Path) -> Path:
+    ids = np.zeros((90, 100, 110), np.int16)
+    ids[10:80, 10:50, 10:100], ids[10:80, 50:90, 10:100] = 3, 42
+    return save(folder / "x.nii", ids)
+
+
+def make_raw_head(folder: Path) -> Path:
+    return save(folder / "x.nii", np.abs(values((90, 100, 110)) - 200))
+
+
+def make_pointer(folder: Path) -> Path:
+    (folder / "x.nii.gz").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n")
+    return folder / "x.nii.gz"
+
+
+def make_dangling_link(folder: Path) -> Path:
+    (folder / "x.nii.gz").symlink_to(folder / ".git" / "annex" / "objects" / "gone")
+    return folder / "x.nii.gz"
+
+
+def make_folder(folder: Path) -> Path:
+    (folder / "x.nii.gz").mkdir()
+    return folder / "x.nii.gz"
+
+
+def make_nothing(folder: Path) -> Path:
+    save(folder / "sub-01_T1w.nii.gz", values())
+    return folder / "sub-01_T1W.nii.gz"
+
+
+BAD = [
+    (make_nothing, 66, "not found; did you mean sub-01_T1w.nii.gz"),
+    (make_folder, 66, "found 0"),
+    (make_pointer, 66, "content was not downloaded"),
+    (make_dangling_link, 66, "content was not downloaded"),
+    (make_empty, 65, "empty file"),
+    (make_cut_gzip, 65, "cut off"),
+    (make_flipped_gzip, 65, ""),
+    (make_wrong_checksum, 65, "checksum of the compressed stream does not match"),
+    (make_cut_plain, 65, "cut off: expected"),
+    (make_text, 65, "is no NIfTI or MGZ image but text"),
+    (make_archive, 65, "a zip archive"),
+    (make_huge_claim, 65, "30000"),
+    (make_bomb, 65, "600"),
+    (make_negative_extent, 65, "impossible dimensions"),
+    (make_early_voxels, 65, "vox_offset"),
+    (make_complex, 65, "give the magnitude image"),
+    (make_four_dimensions, 65, "--frame K, 0 to 1"),
+    (make_two_dimensions, 65, "neuronat needs a 3D volume"),
+    (make_thin, 65, "field of view too small for a brain"),
+    (make_constant, 65, "no contrast"),
+    (make_much_nan, 65, "not a number"),
+    (make_singular, 65, "singular"),
+    (make_nan_affine, 65, "not finite"),
+    (make_label_map, 65, "is a label map or a mask"),
+    (make_raw_head, 65, "raw heads come in a later version"),
+]
+
+
+@pytest.mark.parametrize(("make", "code", "words"), BAD, ids=[make.__name__[5:] for make, *_ in BAD])
+def test_a_bad_scan_gets_one_line_and_its_code_and_leaves_nothing(
+    run, untrained_folder: Path, tmp_path: Path, make: Callable[[Path], Path], code: int, words: str
+):
+    (tmp_path / "in").mkdir()
+    scan, out = make(tmp_path / "in"), tmp_path / "out"
+    done = run("segment", scan, "-o", out, "--model", untrained_folder, "--quiet")
+    assert (done.exit_code, done.stderr.count("\n"), done.stdout) == (code, 1, "")
+    assert done.stderr.startswith(f"neuronat: {scan.name}: ")
+    assert words in done.stderr
+    assert str(tmp_path) not in done.stderr
+    assert not out.exists()
+    checked = run("check", scan)
+    assert (checked.exit_code, checked.stderr) == (code, done.stderr)
+
+
+def test_one_frame_of_several_can_be_chosen(run, phantom, untrained_folder: Path, tmp_path: Path):
+    volume, _, _ = phantom
+    scan = save(tmp_path / "x.nii", np.stack([volume.values, volume.values * 2], -1), volume.affine)
+    options = ("--model", untrained_folder, "--force", "--no-crf", "--quiet")
+    assert run("segment", scan, "-o", tmp_path / "out", "--frame", 1, *options).exit_code == 0
+    assert nibabel.load(tmp_path / "out" / "x_seg-deepnat25_dseg.nii.gz").shape == (40, 48, 56)
+    assert run("segment", scan, "-o", tmp_path / "other", "--frame", 2, *options).exit_code == 65
+
+
+def test_few_voxels_that_are_no_numbers_are_mended_with_a_warning(run, phantom, untrained_folder: Path, tmp_path: Path):
+    volume, _, _ = phantom
+    array = volume.values.copy()
+    array[20, 24, 20:23] = np.nan, np.inf, -np.inf
+    scan = save(tmp_path / "x.nii", array, volume.affine)
+    done = run("segment", scan, "-o", tmp_path / "out", "--model", untrained_folder, "--force", "--no-crf")
+    assert done.exit_code == 0
+    assert "neuronat: x.nii: warning: 3 voxels" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda mask, affine: (mask[:, :, :-1], affine), "the mask lies on 40 x 48 x 55 voxels"),
+        (lambda mask, affine: (mask, affine + np.diag([0, 0, 1.0], 1)), "resample the mask to the scan"),
+        (lambda mask, affine: (mask * 0, affine), "empty"),
+        (lambda mask, affine: (mask + (np.arange(56) == 3), affine), "a mask holds 0 outside and one other value"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(
+    run, phantom_files, untrained_folder: Path, tmp_path: Path, change: Callable, words: str
+):
+    image = nibabel.load(phantom_files.mask)
+    array, affine = change(np.asarray(image.dataobj), image.affine)
+    mask = save(tmp_path / "m.nii", array.astype(np.uint8), affine)
+    options = ("--mask", mask, "--model", untrained_folder, "--force", "--quiet")
+    done = run("segment", phantom_files.scan, "-o", tmp_path / "out", *options)
+    assert (done.exit_code, done.stderr.count("\n")) == (65, 1)
+    assert words in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,305 @@
+import errno
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import click.testing
+import nibabel
+import numpy as np
+import pytest
+
+from neuronat.labels import load_scheme
+
+pytestmark = pytest.mark.usefixtures("swift_pipeline")
+
+OUTPUTS = [
+    "seg-deepnat25_dseg.tsv",
+    "sub-01_desc-brain_mask.json",
+    "sub-01_desc-brain_mask.nii.gz",
+    "sub-01_done.json",
+    "sub-01_seg-deepnat25_dseg.json",
+    "sub-01_seg-deepnat25_dseg.nii.gz",
+    "sub-01_seg-deepnat25_volumes.tsv",
+]
+
+
+@pytest.fixture
+def segment(run, untrained_folder: Path) -> Callable[..., click.testing.Result]:
+    """Segment by the untrained model; the phantom is no believable brain, so tests say --force where it passes."""
+    always = ("--model", untrained_folder, "--quiet", "--device", "cpu", "--no-crf")
+    return lambda *arguments: run("segment", *always, *arguments)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_one_command_writes_the_files_of_the_contract(segment, phantom_files, tmp_path: Path):
+    out = tmp_path / "out"
+    done = segment(phantom_files.scan, "-o", out, "--force")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith("sub-01: 25 structures in ")
+    assert names_in(out) == OUTPUTS
+    scan, labels = (nibabel.load(path) for path in (phantom_files.scan, out / "sub-01_seg-deepnat25_dseg.nii.gz"))
+    np.testing.assert_array_equal(labels.affine, scan.affine)
+    ids = np.asarray(labels.dataobj)
+    assert (ids.shape, ids.dtype) == ((40, 48, 56), np.uint8)
+    assert set(np.unique(ids)) == set(load_scheme("deepnat25").ids)
+    mask = np.asarray(nibabel.load(out / "sub-01_desc-brain_mask.nii.gz").dataobj)
+    np.testing.assert_array_equal(mask > 0, np.asarray(scan.dataobj) > 0)
+    np.testing.assert_array_equal(ids[mask == 0], 0)
+
+
+def test_tables_sidecar_and_marker_say_how_it_came_about(segment, phantom_files, untrained_folder, tmp_path: Path):
+    out = tmp_path / "out"
+    segment(phantom_files.scan, "-o", out, "--force")
+    rows = [line.split("\t") for line in (out / "sub-01_seg-deepnat25_volumes.tsv").read_text().splitlines()]
+    ids = np.asarray(nibabel.load(out / "sub-01_seg-deepnat25_dseg.nii.gz").dataobj)
+    assert rows[0][:4] == ["index", "name", "n_voxels", "volume_mm3"]
+    for index, _, n_voxels, volume_mm3, *_ in rows[1:]:
+        assert int(n_voxels) == (ids == int(index)).sum()
+        assert float(volume_mm3) == int(n_voxels)  # voxels of 1 mm3
+    table = (out / "seg-deepnat25_dseg.tsv").read_text().splitlines()
+    assert table[:2] == ["index\tname\tcolor", "0\tBackground\t#000000"]
+    assert len(table) == 27
+    sidecar = json.loads((out / "sub-01_seg-deepnat25_dseg.json").read_text())
+    assert sidecar["Sources"] == ["sub-01_desc-brain_T1w.nii.gz"]
+    assert sidecar["Forced"] is True
+    assert sidecar["Verdict"] == "review"
+    assert "forced: brain mask of 35 ml" in sidecar["Warnings"][0]
+    assert sidecar["Models"][0]["SHA256"] == hashlib.sha256((untrained_folder / "SHA256SUMS").read_bytes()).hexdigest()
+    marker = json.loads((out / "sub-01_done.json").read_text())
+    assert marker["outputs"] == {
+        name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in OUTPUTS if "done" not in name
+    }
+    scan_hash = hashlib.sha256(phantom_files.scan.read_bytes()).hexdigest()
+    assert marker["inputs"] == {"sub-01_desc-brain_T1w.nii.gz": scan_hash}
+
+
+def test_no_output_names_a_folder(segment, phantom_files, untrained_folder, tmp_path: Path):
+    out = tmp_path / "out"
+    segment(phantom_files.scan, "-o", out, "--mask", phantom_files.mask, "--force")
+    for path in out.iterdir():
+        if path.suffix in (".json", ".tsv"):
+            text = path.read_text()
+            for folder in (tmp_path, phantom_files.scan.parent, untrained_folder.parent, Path.home()):
+                assert str(folder) not in text
+
+
+def test_a_verified_result_is_kept_a_damaged_one_made_anew(segment, phantom_files, tmp_path: Path):
+    out = tmp_path / "out"
+    segment(phantom_files.scan, "-o", out, "--force")
+    labels, before = out / "sub-01_seg-deepnat25_dseg.nii.gz", {p.name: p.stat().st_mtime_ns for p in out.iterdir()}
+    again = segment(phantom_files.scan, "-o", out, "--force")
+    assert (again.exit_code, again.stdout) == (0, f"sub-01: already done and verified in {out}\n")
+    assert {p.name: p.stat().st_mtime_ns for p in out.iterdir()} == before
+    whole = labels.read_bytes()
+    labels.write_bytes(whole[:-100])
+    assert segment(phantom_files.scan, "-o", out, "--force").exit_code == 0
+    assert labels.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [
+        (("--crf",), "settings crf: False there, True wanted"),
+        (("--space", "working"), "settings space: native there"),
+    ],
+)
+def test_other_settings_are_refused_by_name_unless_overwriting(
+    segment, phantom_files, tmp_path: Path, options: tuple[str, ...], difference: str
+):
+    out = tmp_path / "out"
+    segment(phantom_files.scan, "-o", out, "--force")
+    refused = segment(phantom_files.scan, "-o", out, "--force", *options)
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert difference in refused.stderr
+    assert segment(phantom_files.scan, "-o", out, "--force", "--overwrite", *options).exit_code == 0
+
+
+def test_another_scan_of_the_same_name_is_refused(segment, phantom_files, tmp_path: Path):
+    segment(phantom_files.scan, "-o", tmp_path / "out", "--force")
+    image = nibabel.load(phantom_files.scan)
+    other = tmp_path / phantom_files.scan.name
+    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj) * 2, image.affine), other)
+    refused = segment(other, "-o", tmp_path / "out", "--force")
+    assert refused.exit_code == 2
+    assert "inputs sub-01_desc-brain_T1w.nii.gz: " in refused.stderr
+
+
+def test_overwriting_removes_what_the_new_result_does_not_have(segment, phantom_files, tmp_path: Path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    segment(phantom_files.scan, "-o", out, "--force", "--probabilities")
+    assert (out / "sub-01_seg-deepnat25_probseg.nii.gz").exists()
+    assert segment(phantom_files.scan, "-o", out, "--force", "--overwrite").exit_code == 0
+    assert names_in(out) == ["notes.txt", *OUTPUTS]
+
+
+def test_probabilities_sum_to_one_and_agree_with_the_labels(segment, phantom_files, tmp_path: Path):
+    segment(phantom_files.scan, "-o", tmp_path, "--force", "--probabilities")
+    values = np.asarray(nibabel.load(tmp_path / "sub-01_seg-deepnat25_probseg.nii.gz").dataobj)
+    ids = np.asarray(nibabel.load(tmp_path / "sub-01_seg-deepnat25_dseg.nii.gz").dataobj)
+    scheme = load_scheme("deepnat25")
+    assert values.shape == (40, 48, 56, 26)
+    np.testing.assert_allclose(values.sum(-1), 1, atol=1e-5)
+    np.testing.assert_array_equal(np.array(scheme.ids)[values.argmax(-1)], ids)
+    sidecar = json.loads((tmp_path / "sub-01_seg-deepnat25_probseg.json").read_text())
+    assert sidecar["LabelMap"] == list(scheme.names)
+
+
+def test_mgz_and_the_working_grid_can_be_asked_for(segment, phantom_files, tmp_path: Path):
+    image = nibabel.load(phantom_files.scan)
+    turned = nibabel.as_closest_canonical(image).as_reoriented([[2, -1], [0, 1], [1, 1]])
+    scan = tmp_path / "turned.nii.gz"
+    nibabel.save(turned, scan)
+    out = tmp_path / "out"
+    assert segment(scan, "-o", out, "--force", "--space", "working", "--format", "mgz").exit_code == 0
+    labels = nibabel.load(out / "turned_seg-deepnat25_dseg.mgz")
+    assert nibabel.aff2axcodes(labels.affine) == ("R", "A", "S")
+    assert labels.shape == (40, 48, 56)
+
+
+def test_the_phantom_is_no_brain_without_force(segment, phantom_files, tmp_path: Path):
+    for options in ((), ("--mask", phantom_files.mask), ("--stripped", "yes")):
+        done = segment(phantom_files.scan, "-o", tmp_path / "out", *options)
+        assert (done.exit_code, done.stderr.count("\n")) == (65, 1)
+        assert "35 ml" in done.stderr
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_given_mask_decides_where_labels_are(segment, phantom_files, tmp_path: Path):
+    image = nibabel.load(phantom_files.mask)
+    half = np.asarray(image.dataobj).copy()
+    half[20:] = 0
+    nibabel.save(nibabel.Nifti1Image(half, image.affine), tmp_path / "half.nii.gz")
+    done = segment(phantom_files.scan, "-o", tmp_path / "out", "--mask", tmp_path / "half.nii.gz", "--force")
+    assert done.exit_code == 0
+    ids = np.asarray(nibabel.load(tmp_path / "out" / "sub-01_seg-deepnat25_dseg.nii.gz").dataobj)
+    np.testing.assert_array_equal(ids[half == 0], 0)
+    assert (ids[half > 0] > 0).mean() > 0.9
+
+
+def test_json_tells_everything_about_every_scan(segment, phantom_files, tmp_path: Path):
+    done = segment(phantom_files.scan, tmp_path / "none.nii", "-o", tmp_path / "out", "--force", "--json")
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["exit_code"]) == (1, 1)
+    first, second = told["scans"]
+    assert (first["state"], second["state"]) == ("done", "failed")
+    assert first["outputs"] == sorted(OUTPUTS, key=lambda name: ("done" in name, name.startswith("seg"), name))
+    assert first["volumes_mm3"]["deepnat25"]["Brain-Stem"] > 0
+    assert (second["exit_code"], second["scan"]) == (66, "none.nii")
+    assert second["message"].startswith("none.nii: not found")
+
+
+def test_a_failed_scan_stops_no_other(segment, phantom_files, tmp_path: Path):
+    broken = tmp_path / "broken.nii.gz"
+    broken.write_bytes(phantom_files.scan.read_bytes()[:5000])
+    done = segment(broken, phantom_files.scan, "-o", tmp_path / "out", "--force")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("neuronat: broken.nii.gz: ")
+    assert names_in(tmp_path / "out") == OUTPUTS
+
+
+def test_scans_that_would_share_a_name_are_refused_before_the_start(segment, phantom_files, tmp_path: Path):
+    twin = tmp_path / "sub-01_T1w.nii.gz"
+    shutil.copy(phantom_files.scan, twin)
+    done = segment(phantom_files.scan, twin, "-o", tmp_path / "out", "--force")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "neuronat: sub-01_desc-brain_T1w.nii.gz, sub-01_T1w.nii.gz: their outputs would share the name sub-01; "
+        "use folders of their own\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_input_is_never_replaced(segment, phantom_files, tmp_path: Path):
+    mask = tmp_path / "sub-01_desc-brain_mask.nii.gz"
+    shutil.copy(phantom_files.mask, mask)
+    done = segment(phantom_files.scan, "-o", tmp_path, "--mask", mask, "--force")
+    assert done.exit_code == 2
+    assert "is in the output folder and could be replaced" in done.stderr
+    assert names_in(tmp_path) == [mask.name]
+
+
+def test_one_mask_cannot_serve_two_scans(segment, phantom_files, tmp_path: Path):
+    done = segment(phantom_files.scan, tmp_path / "b.nii", "-o", tmp_path / "out", "--mask", phantom_files.mask)
+    assert (done.exit_code, "one mask cannot serve 2 scans" in done.stderr) == (2, True)
+
+
+def test_an_unknown_protocol_lists_the_known_ones(segment, phantom_files, tmp_path: Path):
+    done = segment(phantom_files.scan, "-o", tmp_path / "out", "--protocol", "brodmann")
+    expected = "neuronat: protocol brodmann is not known; the models offer deepnat25\n"
+    assert (done.exit_code, done.stderr) == (2, expected)
+
+
+def test_two_models_of_one_protocol_are_refused(segment, phantom_files, untrained_folder, tmp_path: Path):
+    done = segment(phantom_files.scan, "-o", tmp_path / "out", "--model", untrained_folder)
+    assert (done.exit_code, "both answer in deepnat25" in done.stderr) == (2, True)
+
+
+def test_an_unusable_model_or_device_gets_69_before_anything_is_written(run, phantom_files, untrained_folder, tmp_path):
+    damaged = Path(shutil.copytree(untrained_folder, tmp_path / "damaged"))
+    (damaged / "card.json").write_text("{}")
+    for options, reason in (
+        (("--model", "nosuch"), "model 'nosuch' is not known"),
+        (("--model", damaged), "card.json is damaged, its sha256 differs"),
+        (("--model", untrained_folder, "--device", "cuda:7"), "device cuda:7 is not there"),
+    ):
+        done = run("segment", phantom_files.scan, "-o", tmp_path / "out", "--force", *options)
+        assert (done.exit_code, done.stderr.count("\n")) == (69, 1)
+        assert reason in done.stderr
+        assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_cannot_be_written_gets_73(segment, phantom_files, tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        done = segment(phantom_files.scan, "-o", out, "--force")
+        assert (done.exit_code, done.stderr.count("\n")) == (73, 1)
+    assert names_in(tmp_path) == ["file"]
+
+
+def test_a_full_disk_gets_73_and_leaves_nothing(segment, phantom_files, tmp_path: Path, monkeypatch):
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("neuronat.pipeline.outputs.write_label_map", full)
+    done = segment(phantom_files.scan, "-o", tmp_path / "out", "--force")
+    assert (done.exit_code, done.stderr.count("\n")) == (73, 1)
+    assert "No space left on device" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bug_in_one_scan_leaves_nothing_and_stops_no_other(segment, phantom_files, tmp_path: Path, monkeypatch):
+    def bug(*_arguments, **_options):
+        raise ZeroDivisionError("bug")
+
+    monkeypatch.setattr("neuronat.pipeline.outputs.volumes_table", bug)
+    done = segment(phantom_files.scan, "-o", tmp_path / "out", "--force")
+    assert done.exit_code == 70
+    assert "our mistake (ZeroDivisionError: bug)" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_strange_file_names_work(segment, phantom_files, tmp_path: Path):
+    for name in ("-v.nii.gz", 'ein Kopf mit Ümläuten & "quotes".nii.gz', "two\nlines.nii.gz"):
+        shutil.copy(phantom_files.scan, tmp_path / name)
+        done = segment(tmp_path / name, "-o", tmp_path / "out", "--force")
+        assert done.exit_code == 0, done.stderr
+        stem = name.removesuffix(".nii.gz")
+        assert (tmp_path / "out" / f"{stem}_seg-deepnat25_dseg.nii.gz").is_file()
+
+
+def test_progress_goes_to_stderr_in_plain_lines(run, phantom_files, untrained_folder, tmp_path: Path):
+    done = run(
+        "segment", phantom_files.scan, "-o", tmp_path / "out", "--model", untrained_folder, "--force", "--no-crf"
+    )
+    steps = [line.split(": ")[1] for line in done.stderr.splitlines() if line.endswith("%")]
+    assert steps[0] == "preparing"
+    assert steps[-1] == "measuring"
+    assert "coordinates" in steps
+    assert done.stdout.count("\n") == 1
