@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from neuronat.errors import LabelError
 
-__all__ = ["LabelScheme", "load_scheme", "read_scheme", "scheme_names", "write_scheme"]
+__all__ = ["LabelScheme", "load_scheme", "parse_scheme", "read_scheme", "scheme_names", "write_scheme"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ class LabelScheme:
 
     def ids_of(self, classes: NDArray[np.integer]) -> NDArray[np.int32]:
         """Replace classes in [0, C) by ids, same shape, int32."""
-        return np.array(self.ids, np.int32)[classes]
+        ids: NDArray[np.int32] = np.array(self.ids, np.int32)[classes]
+        return ids
 
     def mapped_ids(self, ids: NDArray[np.integer], target: str) -> NDArray[np.int32]:
         """Translate ids of this scheme into ids of the scheme `target`.
@@ -125,7 +126,8 @@ class LabelScheme:
                 f"scheme {self.name} has no mapping to {target}; it maps to {', '.join(self.mappings) or 'none'}"
             )
         table = np.array([self.mappings[target][index] for index in self.ids], np.int32)
-        return table[self.classes_of(ids)]
+        mapped: NDArray[np.int32] = table[self.classes_of(ids)]
+        return mapped
 
 
 def parse_scheme(name: str, text: str) -> LabelScheme:

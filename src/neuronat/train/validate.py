@@ -1,6 +1,7 @@
 """How good networks are on scans that they have not seen: Dice per structure, over whole brains."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -54,19 +55,18 @@ def validate_networks(
         intensities = scan.intensities.astype(np.float32) * np.float32(INTENSITY_STEP)
         coordinates = scan.coordinates.astype(np.float32)
         config = DenseConfig(device=device)
-        rows = brain_probabilities(
-            networks,
-            intensities,
-            coordinates,
-            mask,
-            config,
-            lambda _, done, s=scan: progress(f"validating {s.name}", done),
-        )
+        report = partial(_report, progress, scan.name)
+        rows = brain_probabilities(networks, intensities, coordinates, mask, config, report)
         predicted = np.zeros(mask.shape, np.uint8)
         predicted[mask] = rows.argmax(1)
         reference = np.where(mask, scan.classes, 0)
         found[scan.name] = dice_per_structure(protocol.ids_of(predicted), protocol.ids_of(reference), protocol)
     return found
+
+
+def _report(progress: Callable[[str, float], None], name: str, _step: str, done: float) -> None:
+    """Say which scan is validated."""
+    progress(f"validating {name}", done)
 
 
 def mean_dice(dice: Dice) -> dict[str, float]:
