@@ -6,6 +6,7 @@ ROOMS = {
     "labels", "space", "prepare", "coords", "crf", "measure", "synth", "nets", "infer", "train", "models", "report",
     "cohort", "cli", "pipeline",
 }  # fmt: skip
+ACROSS = {"tests/cli/test_bad_inputs.py": "the table of bad inputs, met where people meet them"}
 NO_ROOMS = {"laws", "story", "golden", "gates"}
 
 
@@ -27,4 +28,4 @@ def test_every_test_file_mirrors_a_module_or_belongs_to_laws_story_or_gates(root
         beside = root.joinpath("src", "neuronat", *room)
         if not (beside / f"{module}.py").is_file() and module != (room[-1] if room else "package"):
             wrong.append(str(path))
-    assert not wrong, "\n".join(wrong)
+    assert sorted(wrong) == sorted(path for path in ACROSS if (root / path).is_file())

@@ -82,6 +82,10 @@ def splat(values: Floats, scale: Floats, cells: Cells, planes: tuple[int, int], 
 
     The numbers (M,) are the rows of all cells from plane planes[0] to planes[1] of the first axis; voxels take part
     that lie between two of these.
+
+    Notes
+    -----
+    Source: ours.
     """
     low, high = planes
     step = LANES * cells.steps[0]
@@ -120,6 +124,10 @@ def slice_cells(numbers: Floats, low: int, scale: Floats, cells: Cells, span: tu
     """Add to the rows span[0] to span[1] of the target (N, LANES) what the cells around these voxels hold, scaled.
 
     The numbers (M,) begin at plane `low` of the first axis.
+
+    Notes
+    -----
+    Source: ours.
     """
     start, stop = span
     for job in numba.prange(JOBS):
@@ -200,6 +208,10 @@ def normalize(probabilities: Floats, blocks: Floats, order: NDArray[np.int64]) -
     """Replace energies e by p exp(e) / sum(p exp(e)), in place.
 
     probabilities (N, C); channel c of the energies is lane c % LANES of blocks[order[c // LANES]].
+
+    Notes
+    -----
+    Source: ours.
     """
     n_voxels, n_channels = probabilities.shape
     for job in numba.prange(JOBS):

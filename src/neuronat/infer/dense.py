@@ -123,6 +123,10 @@ def tile_opinions(
     """Yield the centres (N, 3) and opinions (N, T, C) of a tile's voxels in the mask, phase by phase.
 
     `padded` is the volume with 11 voxels of zeros around it (1, 1, I+22, J+22, K+22); see `predict_dense`.
+
+    Notes
+    -----
+    Source: ours.
     """
     inside = _part_of(mask, tile)
     with _calculating(config):
