@@ -95,7 +95,10 @@ def find_candidates(examples: TrainingSet, n_classes: int, emphasis: Mapping[int
     order = torch.argsort(classes, stable=True)
     counts = torch.bincount(classes, minlength=n_classes)
     if int((counts > 0).sum()) < 2:
-        raise ConfigError("the training scans hold a single class; training needs at least two")
+        raise ConfigError(
+            "the training scans hold a single class where centres are drawn; training needs two "
+            "(where labels fill the mask, train a single step: is_cascade = false)"
+        )
     weights = torch.tensor([emphasis.get(c, 1.0) for c in range(n_classes)], device=counts.device)
     weights = torch.where(counts > 0, weights, torch.zeros_like(weights))
     starts = torch.cumsum(counts, 0) - counts

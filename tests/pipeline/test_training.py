@@ -1,0 +1,122 @@
+"""A training from files on disk to a stored model, on phantoms."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import binary_dilation
+
+from neuronat.errors import ConfigError, GridError, MissingInputError
+from neuronat.nets.store import load_model
+from neuronat.phantom import make_phantom
+from neuronat.pipeline.training import Budget, train_recipe
+from neuronat.space.files import write_label_map, write_mask, write_volume
+from neuronat.space.volume import LabelMap
+
+BUDGET = Budget(device=torch.device("cpu"), max_minutes=60)
+RECIPE = """
+name = "tiny"
+protocol = "deepnat25"
+folder = "run"
+description = "Two steps on phantoms."
+[data]
+folder = "scans"
+scans = "*_T1w.nii.gz"
+mask_ending = "_mask.nii.gz"
+label_ending = "_dseg.nii.gz"
+scheme = "deepnat25"
+packed = "packed"
+folds = "folds.tsv"
+held_out = [1]
+licence = "CC0-1.0"
+[network]
+n_tasks = 1
+[foreground]
+iterations = 2
+n_blocks = 2
+n_centres = 2
+[structures]
+iterations = 2
+n_blocks = 2
+n_centres = 2
+"""
+
+
+def silent(_step, _done):
+    """Show nothing."""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    for number in (1, 2):
+        volume, labels, mask = make_phantom((40, 42, 44), np.random.default_rng(number))
+        start = tmp_path / "scans" / f"sub-0{number}"
+        write_volume(start.with_name(start.name + "_T1w.nii.gz"), volume)
+        write_label_map(start.with_name(start.name + "_dseg.nii.gz"), labels)
+        rim = binary_dilation(mask)  # some background for the first stage
+        write_mask(start.with_name(start.name + "_mask.nii.gz"), rim, volume.affine)
+    (tmp_path / "folds.tsv").write_text("scan\tfold\nsub-01\t0\nsub-02\t1\n")
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.mark.slow
+def test_a_recipe_becomes_a_model_with_a_card_that_says_how(recipe):
+    folder = train_recipe(recipe, BUDGET, silent)
+    model = load_model(folder)
+    assert tuple(model.networks) == ("foreground", "structures")
+    assert model.card.training.n_scans == 1
+    assert model.card.licence == "CC0-1.0"
+    assert [a.measured_on for a in model.card.accuracy] == ["sub-02, held out"]
+    run = recipe.parent / "run"
+    with (run / "validation.tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert {row["scan"] for row in rows} == {"sub-02"}
+    assert len(rows) == 25
+    line = json.loads((run / "structures" / "log.jsonl").read_text().splitlines()[-1])
+    assert line["iteration"] == 2
+    with pytest.raises(ConfigError, match="holds a training already"):
+        train_recipe(recipe, BUDGET, silent)
+
+
+@pytest.mark.slow
+def test_minutes_that_are_over_leave_a_checkpoint_to_resume_from(recipe):
+    assert train_recipe(recipe, Budget(device=torch.device("cpu"), max_minutes=0), silent) is None
+    assert list((recipe.parent / "run" / "foreground").glob("checkpoint-*.pt"))
+    resumed = Budget(device=torch.device("cpu"), max_minutes=60, resume=True)
+    assert train_recipe(recipe, resumed, silent) is not None
+
+
+def test_a_scan_without_label_map_is_named(recipe):
+    (recipe.parent / "scans" / "sub-02_dseg.nii.gz").unlink()
+    with pytest.raises(MissingInputError, match=r"sub-02_T1w\.nii\.gz: sub-02_dseg\.nii\.gz not found"):
+        train_recipe(recipe, BUDGET, silent)
+
+
+def test_a_label_map_on_another_grid_is_named(recipe):
+    _, labels, _ = make_phantom((40, 42, 44))
+    moved = LabelMap(labels.ids[1:], labels.affine, labels.scheme)
+    write_label_map(recipe.parent / "scans" / "sub-01_dseg.nii.gz", moved)
+    with pytest.raises(GridError, match=r"sub-01_dseg\.nii\.gz: not on the grid of sub-01_T1w\.nii\.gz"):
+        train_recipe(recipe, BUDGET, silent)
+
+
+def test_no_scans_are_named_with_the_pattern(recipe):
+    recipe.write_text(RECIPE.replace("*_T1w", "*_PDw"))
+    with pytest.raises(MissingInputError, match=r"scans: no scans match \*_PDw\.nii\.gz"):
+        train_recipe(recipe, BUDGET, silent)
+
+
+def test_a_scan_without_fold_is_named(recipe):
+    (recipe.parent / "folds.tsv").write_text("scan\tfold\nsub-01\t0\n")
+    with pytest.raises(ConfigError, match=r"folds\.tsv: no fold for sub-02"):
+        train_recipe(recipe, BUDGET, silent)
+
+
+def test_everything_held_out_leaves_nothing_to_train_on(recipe):
+    recipe.write_text(RECIPE.replace("held_out = [1]", "held_out = [0, 1]"))
+    with pytest.raises(ConfigError, match="every scan is held out"):
+        train_recipe(recipe, BUDGET, silent)

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+
+from neuronat.config import read_recipe, resolved_path
+from neuronat.errors import ConfigError, MissingInputError
+
+MINIMAL = """
+name = "mine"
+protocol = "deepnat25"
+folder = "run"
+description = "A test."
+[data]
+folder = "scans"
+scans = "*_T1w.nii.gz"
+mask_ending = "_mask.nii.gz"
+label_ending = "_dseg.nii.gz"
+scheme = "deepnat25"
+packed = "packed"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(text)
+    return path
+
+
+def test_what_is_left_out_has_its_default(tmp_path):
+    recipe = read_recipe(written(tmp_path, MINIMAL + "[structures]\niterations = 7\nrate = 1\n"))
+    assert recipe.structures.iterations == 7
+    assert recipe.structures.rate == 1.0
+    assert recipe.foreground.iterations == 5000
+    assert tuple(recipe.stages) == ("foreground", "structures")
+
+
+def test_a_single_step_has_one_stage(tmp_path):
+    recipe = read_recipe(written(tmp_path, MINIMAL + "[network]\nis_cascade = false\nn_tasks = 1\ncoordinates = []\n"))
+    assert tuple(recipe.stages) == ("structures",)
+    assert recipe.network.coordinates == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MINIMAL.replace('name = "mine"\n', ""), "missing keys \\['name'\\]"),
+        (MINIMAL + "learning_rate = 1\n", "\\[data\\]: unknown keys \\['learning_rate'\\]"),
+        (MINIMAL + "[structures]\niterations = 0\n", "iterations must be above 0"),
+        (MINIMAL + '[structures]\nrate = "fast"\n', "structures.rate must be of type float"),
+        (MINIMAL + "[network]\nn_tasks = 5\n", "n_tasks must be 1, 7 or 27"),
+        (MINIMAL + '[network]\ncoordinates = ["polar"]\n', "subset of"),
+        (MINIMAL + "[augment]\nflip = 2.0\n", "flip must be in"),
+        (MINIMAL + "[crf]\niterations = true\n", "crf.iterations must be of type int"),
+        ("name = mine", "not a TOML file"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_before_any_scan_is_read(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_recipe(written(tmp_path, text))
+    assert str(caught.value).startswith("recipe.toml: ")
+    assert caught.value.exit_code == 2
+
+
+def test_a_missing_recipe_is_exit_66(tmp_path):
+    with pytest.raises(MissingInputError, match=r"absent\.toml: not found"):
+        read_recipe(tmp_path / "absent.toml")
+
+
+def test_paths_are_relative_to_the_recipe_and_know_the_data_folder(tmp_path, monkeypatch):
+    recipe = tmp_path / "recipes" / "a.toml"
+    assert resolved_path("../runs", recipe) == tmp_path / "runs"
+    monkeypatch.setenv("NEURONAT_DATA", str(tmp_path / "scans"))
+    assert resolved_path("${NEURONAT_DATA}/malc", recipe) == tmp_path / "scans" / "malc"
+    monkeypatch.delenv("NEURONAT_DATA")
+    with pytest.raises(ConfigError, match="needs the environment variable NEURONAT_DATA"):
+        resolved_path("${NEURONAT_DATA}/malc", recipe)
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].glob("recipes/*.toml")), ids=lambda p: p.stem)
+def test_the_recipes_that_come_along_can_be_read(path):
+    assert read_recipe(path).data.licence == "CC-BY-NC-3.0"
