@@ -13,6 +13,7 @@ def claim(*extents: int, kind: str = "<i2") -> RawHeader:
     return RawHeader(
         file_format="NIfTI-1",
         is_pair=False,
+        n_dimensions=len(extents),
         extents=extents,
         dtype=np.dtype(kind),
         offset=352,
@@ -94,5 +95,6 @@ def test_a_frame_is_read_and_named(nifti, grey):
 
 
 def test_a_trailing_extent_of_one_is_squeezed(nifti, grey):
-    scan = read_volume(nifti(values=grey[..., None, None]))
+    scan = read_volume(nifti(values=grey[..., None], dim0=5))
     np.testing.assert_array_equal(scan.volume.values, grey)
+    assert scan.warnings == ("has 5 dimensions, those after the third of extent 1: read as 3D",)

@@ -33,10 +33,14 @@ REFUSED_TYPES = {
 
 @dataclass(frozen=True, kw_only=True)
 class RawHeader:
-    """Claims of a header: format, extents, stored type with byte order, and where and how the voxels lie."""
+    """Claims of a header: format, extents, stored type with byte order, and where and how the voxels lie.
+
+    `n_dimensions` is what the file says; `extents` leaves out extents of 1 after the third.
+    """
 
     file_format: str
     is_pair: bool
+    n_dimensions: int
     extents: tuple[int, ...]
     dtype: np.dtype
     offset: int
@@ -110,6 +114,7 @@ def _parse_nifti1(head: bytes, order: str) -> RawHeader:
     return RawHeader(
         file_format="NIfTI-1" if is_nifti else "Analyze 7.5",
         is_pair=is_pair,
+        n_dimensions=struct.unpack_from(order + "h", head, 40)[0],
         extents=_extents(struct.unpack_from(order + "8h", head, 40)),
         dtype=_stored_type(struct.unpack_from(order + "h", head, 70)[0], order),
         offset=_offset(offset, 0 if is_pair else 352),
@@ -130,6 +135,7 @@ def _parse_nifti2(head: bytes, order: str) -> RawHeader:
     return RawHeader(
         file_format="NIfTI-2",
         is_pair=is_pair,
+        n_dimensions=struct.unpack_from(order + "q", head, 16)[0],
         extents=_extents(struct.unpack_from(order + "8q", head, 16)),
         dtype=_stored_type(struct.unpack_from(order + "h", head, 12)[0], order),
         offset=_offset(offset, 0 if is_pair else 544),
@@ -149,6 +155,7 @@ def _parse_mgh(head: bytes) -> RawHeader:
     return RawHeader(
         file_format="MGH",
         is_pair=False,
+        n_dimensions=len(extents),
         extents=extents,
         dtype=np.dtype(">" + MGH_TYPES[code]),
         offset=284,

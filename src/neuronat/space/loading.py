@@ -154,6 +154,9 @@ def _name_warnings(path: Path) -> tuple[str, ...]:
 
 
 def _frame_warnings(header: RawHeader, frame: int) -> tuple[str, ...]:
-    """Say which of several frames was read."""
+    """Say which of several frames was read, or that there was a fourth dimension of 1."""
     n_frames = math.prod(header.extents[3:])
-    return (f"frame {frame} of {n_frames} (counted from 0) was read",) if n_frames > 1 else ()
+    if n_frames > 1:
+        return (f"frame {frame} of {n_frames} (counted from 0) was read",)
+    n = header.n_dimensions
+    return (f"has {n} dimensions, those after the third of extent 1: read as 3D",) if n > 3 else ()

@@ -127,13 +127,11 @@ def intensity_warnings(values: NDArray[np.float32], slope: float, n_mended: int)
     """Return what is odd about grey values: mended voxels, negative values, a negative factor."""
     warnings = []
     if n_mended:
-        warnings.append(
-            f"{n_mended} voxels were not a number or infinite: replaced by the median around them"
-        )
+        warnings.append(f"{n_mended} voxels were not a number or infinite: replaced by the median around them")
     if slope < 0:
         warnings.append(f"header scales values by {slope:g}: the contrast may be inverted")
     elif (low := float(values.min())) < 0:
-        warnings.append(f"negative values (down to {low:.4g}): normalized by rank, not by zero")
+        warnings.append(f"negative values (down to {low:.4g}): shifted or normalized before")
     return tuple(warnings)
 
 
