@@ -22,19 +22,33 @@ Eigenpairs = tuple[NDArray[np.float64], NDArray[np.floating]]
 
 COARSEST_NODES = 6000  # so many unknowns are factorized in a fraction of a second
 DENSE_NODES = 100
-SINGLE_PRECISION_NODES = 500_000
+LARGE_NODES = 100_000  # from here on in single precision and with less effort
 N_SOUGHT = 6  # more than the three wanted: the others take up the errors of the coarse solution
-SMOOTHING_STEPS = 4
-SMOOTHED_FROM = 0.1  # eigenvalues of D^-1 L in [0.1, 2] are damped; the coarse graph knows those below
-UNCHANGED = 1e-4  # 1 - |cos| between the vectors before and after a round of refinement
-MAX_ROUNDS = 8
 ROWS = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How far to refine: rounds of `steps`, until 1 - |cos| of a vector before and after is below `unchanged`.
+
+    A step damps the errors whose eigenvalue of D^-1 L is in [`damped_from`, 2]; the coarser graph knows the others.
+    """
+
+    steps: int
+    damped_from: float
+    unchanged: float
+    max_rounds: int
+
+
+THOROUGH = Effort(steps=12, damped_from=0.01, unchanged=1e-6, max_rounds=30)
+QUICK = Effort(steps=4, damped_from=0.1, unchanged=1e-4, max_rounds=8)
 
 
 @dataclass(frozen=True, eq=False)
 class Level:
     """One graph of N nodes: `walk` is D^-1 L (N, N), `degrees` (N, 1) is D, `masses` (N, 1)."""
 
+    effort: Effort
     walk: sp.csr_array
     degrees: NDArray[np.floating]
     masses: NDArray[np.floating]
@@ -75,12 +89,13 @@ def smooth_eigenvectors(mask: NDArray[np.bool_]) -> Eigenpairs:
 
 
 def make_level(laplacian: sp.csr_array, masses: NDArray[np.float64]) -> Level:
-    """Scale a Laplacian by its diagonal; a large one is kept in single precision."""
-    precision = np.dtype(np.float32 if len(masses) > SINGLE_PRECISION_NODES else np.float64)
+    """Scale a Laplacian by its diagonal; a large one in single precision."""
+    is_large = len(masses) > LARGE_NODES
+    precision = np.dtype(np.float32 if is_large else np.float64)
     degrees = laplacian.diagonal().astype(precision)
     walk = laplacian.astype(precision)
     walk.data /= np.repeat(degrees, np.diff(walk.indptr))
-    return Level(walk, degrees[:, None], masses.astype(precision)[:, None])
+    return Level(QUICK if is_large else THOROUGH, walk, degrees[:, None], masses.astype(precision)[:, None])
 
 
 def solve_coarsest(laplacian: sp.csr_array, masses: NDArray[np.float64]) -> Eigenpairs:
@@ -105,11 +120,11 @@ def solve_coarsest(laplacian: sp.csr_array, masses: NDArray[np.float64]) -> Eige
 
 def refine(level: Level, values: NDArray[np.float64], vectors: NDArray[np.floating]) -> Eigenpairs:
     """Smooth and project in turn until the first three eigenvectors stand."""
-    for _ in range(MAX_ROUNDS):
+    for _ in range(level.effort.max_rounds):
         before = vectors[:, :3]
         values, vectors = project(level, smooth(level, values, vectors))
         overlaps = np.diag(products(before, vectors[:, :3], level.masses)) / level.masses.sum(dtype=np.float64)
-        if (1 - np.abs(overlaps)).max() < UNCHANGED:
+        if (1 - np.abs(overlaps)).max() < level.effort.unchanged:
             break
     return values, vectors
 
@@ -138,13 +153,13 @@ def smooth(level: Level, values: NDArray[np.float64], vectors: NDArray[np.floati
     -----
     Source: [SAAD] algorithm 12.1, with Jacobi scaling.
     """
-    centre, radius = (2 + SMOOTHED_FROM) / 2, (2 - SMOOTHED_FROM) / 2
+    centre, radius = (2 + level.effort.damped_from) / 2, (2 - level.effort.damped_from) / 2
     pull = level.masses / level.degrees
     values = values.astype(vectors.dtype)
     smoothed = vectors.copy()
     step = np.zeros_like(vectors)
     keep, gain, ratio = 0.0, 1 / centre, radius / centre
-    for _ in range(SMOOTHING_STEPS):
+    for _ in range(level.effort.steps):
         walked = level.walk @ smoothed
         for rows in slices(len(vectors)):
             step[rows] *= keep
