@@ -18,7 +18,7 @@ from neuronat.errors import UnusableInputError
 
 __all__ = ["Lattice", "add_filtered", "build_lattice", "workspace"]
 
-SLAB_BYTES = 512 * 2**20  # a larger lattice is worked through in slabs of this size, or of the least that goes
+SLAB_BYTES = 2**30  # a larger lattice is worked through in slabs of this size, or of the least that goes
 MOST_BYTES = 3 * 2**29
 
 
