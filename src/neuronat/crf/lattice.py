@@ -81,8 +81,8 @@ def build_lattice(
 
     Notes
     -----
-    Source: [DENSECRF] section 4 (splat, blur, slice). Ours: a lattice of boxes with fitted taps instead of the
-    permutohedral one (decision 0005).
+    Source: [DENSECRF] section 3.2 (messages as a filter), [BILATERALGRID] (boxes over space and grey value).
+    Ours: the taps are fitted, and it stands in for the permutohedral lattice (decision 0005).
     """
     voxels = np.nonzero(mask)
     lows = [int(along.min(initial=n)) for along, n in zip(voxels, mask.shape, strict=True)]
