@@ -73,6 +73,8 @@ def test_forms_that_mirror_each_other_are_refused_unless_decided(nifti):
 
 
 def test_a_form_that_is_not_there_cannot_be_chosen(nifti):
+    with pytest.raises(GridError, match="has no usable qform"):
+        read_volume(nifti(pixdim1=0.0), ReadOptions(use_form="qform"))
     with pytest.raises(GridError, match="has no usable qform; leave out --use-form qform"):
         read_volume(nifti(qform_code=0), ReadOptions(use_form="qform"))
 

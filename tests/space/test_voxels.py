@@ -77,6 +77,14 @@ def test_a_broken_voxel_among_broken_ones_becomes_zero():
     np.testing.assert_array_equal(mended[4, 4, 4], 1)
 
 
+def test_neighbours_beyond_the_border_do_not_count():
+    values = np.zeros((20, 21, 22), np.float32)
+    values[1, 0, 0] = values[0, 1, 0] = values[0, 0, 1] = 100
+    values[0, 0, 0] = np.nan
+    mended, _ = mend(values)
+    np.testing.assert_array_equal(mended[0, 0, 0], 0)  # three of seven neighbours are 100
+
+
 def test_many_broken_voxels_are_refused(nifti, grey):
     values = grey.astype(np.float32)
     values[0] = np.nan
