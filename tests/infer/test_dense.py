@@ -2,120 +2,139 @@ import numpy as np
 import pytest
 import torch
 
-from neuronat.errors import ConfigError
-from neuronat.infer.dense import DenseConfig, Tile, plan_tiles, predict_dense, tile_opinions
-from neuronat.infer.patches import padded_intensities, predict_patches
+from neuronat.errors import ConfigError, ShapeError
+from neuronat.infer.dense import DenseConfig, dense_opinions, predict_dense
+from neuronat.infer.patches import predict_patches
 from neuronat.nets.deepnat import DeepNat, DeepNatConfig, task_offsets
 
-SHAPE = (13, 18, 11)
-CPU = torch.device("cpu")
+BOTH = ("spectral", "cartesian")
 
 
-def random_net(dtype=torch.float64, **config):
-    torch.manual_seed(4)
-    net = DeepNat(DeepNatConfig(n_classes=4, **config)).to(dtype)
-    for norm in (net.norm2, net.norm3, net.norm_full2):
-        norm.running_mean.normal_(0, 0.3)
-        norm.running_var.uniform_(0.5, 2)
-    return net.eval()
-
-
-@pytest.fixture
-def brain(rng):
-    """Odd extents; the mask touches the border on one side and has a hole and a lonely voxel."""
-    mask = np.zeros(SHAPE, bool)
-    mask[0:7, 3:12, 2:9] = True
-    mask[2:4, 5:7, 4:6] = False
-    mask[12, 17, 10] = True
-    intensities = rng.uniform(0.1, 1.2, SHAPE).astype(np.float32) * mask
-    return intensities, rng.normal(size=(6, *SHAPE)).astype(np.float32), mask
-
-
-def patchwise_vote(net, intensities, coordinates, mask):
-    """The vote by loops over voxels, from single patches."""
-    centres = np.argwhere(mask)
-    opinions = predict_patches(net, intensities, coordinates, centres)
-    heard = {tuple(centre): [] for centre in centres}
-    for centre, opinion in zip(centres, opinions, strict=True):
-        for offset, votes in zip(task_offsets(net.config.n_tasks), opinion, strict=True):
-            if tuple(centre + offset) in heard:
-                heard[tuple(centre + offset)].append(votes)
-    return np.array([np.mean(heard[tuple(centre)], axis=0) for centre in centres])
-
-
-@pytest.mark.parametrize(("n_tasks", "coordinates"), [(7, ("spectral", "cartesian")), (1, ()), (27, ("spectral",))])
-@pytest.mark.parametrize("tile_vox", [6, 64])
-def test_dense_opinions_are_those_of_the_patches_in_double_precision(brain, n_tasks, coordinates, tile_vox):
-    net = random_net(n_tasks=n_tasks, coordinates=coordinates)
-    intensities, channels, mask = brain
-    padded = padded_intensities(intensities, CPU).double()
+def opinions_by_voxel(net, brain, **config):
+    """The dense opinions (V, T, C), each voxel once, in the order of np.argwhere."""
     found = {}
-    for tile in plan_tiles(mask, tile_vox):
-        for centres, opinions in tile_opinions(net, padded, channels, mask, tile, DenseConfig(tile_vox=tile_vox)):
-            found |= {tuple(c): o for c, o in zip(centres.tolist(), opinions.numpy(), strict=True)}
-    centres = np.argwhere(mask)
-    assert sorted(found) == [tuple(c) for c in centres.tolist()]
-    expected = predict_patches(net, intensities, channels, centres)
-    # sums of at most 8000 products in another order, in double precision
-    np.testing.assert_allclose(np.array([found[tuple(c)] for c in centres.tolist()]), expected, rtol=0, atol=1e-13)
+    for centres, opinions in dense_opinions(net, *brain, DenseConfig(**config)):
+        for centre, opinion in zip(centres.tolist(), opinions.cpu().numpy(), strict=True):
+            assert tuple(centre) not in found
+            found[tuple(centre)] = opinion
+    voxels = [tuple(voxel) for voxel in np.argwhere(brain[2]).tolist()]
+    assert sorted(found) == voxels
+    return np.array([found[voxel] for voxel in voxels])
 
 
-def test_the_vote_is_that_of_the_patches_in_single_precision(brain):
-    net = random_net(torch.float32)
+def voted_by_hand(opinions, mask, offsets):
+    """The mean of what each voxel hears, by loops."""
+    heard = {tuple(voxel): [] for voxel in np.argwhere(mask).tolist()}
+    for centre, opinion in zip(np.argwhere(mask), opinions, strict=True):
+        for offset, vote in zip(offsets, opinion, strict=True):
+            heard.get(tuple((centre + offset).tolist()), []).append(vote)
+    return np.array([np.mean(votes, axis=0) for votes in heard.values()])
+
+
+@pytest.mark.parametrize(
+    ("tile_vox", "n_tasks", "coordinates"),
+    [(64, 7, BOTH), (5, 7, BOTH), (6, 1, ()), (64, 27, ("spectral",)), (64, 1, ("cartesian",))],
+)
+def test_opinions_are_those_of_the_patches_in_double_precision(brain, make_net, tile_vox, n_tasks, coordinates):
+    net = make_net(n_tasks=n_tasks, coordinates=coordinates)
+    found = opinions_by_voxel(net, brain, tile_vox=tile_vox)
+    some = np.r_[0:3, 20:414:45, 411:414]  # the corners at the border, the hole's rim, the lonely voxel
+    expected = predict_patches(net, brain[0], brain[1], np.argwhere(brain[2])[some])
+    # sums of at most 1000 products of numbers near 1 in another order, in double precision
+    np.testing.assert_allclose(found[some], expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("tile_vox", [8, 64])
+def test_the_vote_is_that_of_the_patches_at_every_voxel(brain, make_net, tile_vox):
+    net = make_net(torch.float32)
+    found = predict_dense(net, *brain, DenseConfig(tile_vox=tile_vox))
+    opinions = predict_patches(net, brain[0], brain[1], np.argwhere(brain[2]))
+    # float32 sums of at most 1000 products of numbers near 1, in another order
+    np.testing.assert_allclose(found, voted_by_hand(opinions, brain[2], task_offsets(7)), rtol=0, atol=2e-6)
+    assert found.dtype == np.float32
+
+
+def test_the_network_at_its_real_size_agrees_with_its_patches(brain):
+    torch.manual_seed(1)
+    net = DeepNat(DeepNatConfig(n_classes=26)).eval()
+    mask = np.zeros_like(brain[2])
+    mask[3:5, 0:3, 9:11] = True
+    found = opinions_by_voxel(net, (brain[0], brain[1], mask))
+    expected = predict_patches(net, brain[0], brain[1], np.argwhere(mask))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=3e-6)  # float32 sums of 4000 products
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 2, 3), (2, 5, 1)])
+def test_volumes_smaller_than_a_phase_work(make_net, rng, shape):
+    net = make_net(torch.float32)
+    brain = (rng.random(shape, np.float32), rng.random((6, *shape), np.float32), np.ones(shape, bool))
+    expected = predict_patches(net, brain[0], brain[1], np.argwhere(brain[2]))
+    np.testing.assert_allclose(opinions_by_voxel(net, brain), expected, rtol=0, atol=2e-6)
+
+
+def test_many_rows_are_calculated_in_several_parts(brain, make_net, monkeypatch):
+    net = make_net(torch.float32)
+    expected = predict_dense(net, *brain, DenseConfig())
+    monkeypatch.setattr("neuronat.infer.dense.ROWS", {"cpu": 7})
+    found = predict_dense(net, *brain, DenseConfig())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_a_network_in_training_is_used_in_evaluation_and_left_alone(brain, make_net):
+    net = make_net(torch.float32)
+    expected = predict_dense(net, *brain, DenseConfig())
+    means = net.norm2.running_mean.clone()
+    found = predict_dense(net.train(), *brain, DenseConfig())
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(net.norm2.running_mean, means)
+    assert net.training
+
+
+def test_an_empty_mask_has_no_rows(brain, make_net):
     intensities, coordinates, mask = brain
-    found = predict_dense(net, intensities, coordinates, mask, DenseConfig(tile_vox=8))
-    # float32 sums of at most 8000 products in another order
-    np.testing.assert_allclose(found, patchwise_vote(net, intensities, coordinates, mask), rtol=0, atol=3e-6)
-
-
-def test_tiles_cover_the_mask_once_and_fit_its_box(brain):
-    mask = brain[2]
-    hits = np.zeros(np.array(SHAPE) + 8, int)
-    for tile in plan_tiles(mask, 6):
-        assert all(2 * n <= 6 for n in tile.counts)
-        i, j, k = (slice(s, s + 2 * n) for s, n in zip(tile.start, tile.counts, strict=True))
-        hits[i, j, k] += 1
-    np.testing.assert_array_equal(hits[:13, :18, :11][mask], 1)
-    assert plan_tiles(mask[:7, :12, :9], 64) == [Tile((0, 3, 2), (4, 5, 4))]
-
-
-def test_an_empty_mask_has_no_tiles_and_no_rows(brain):
-    intensities, coordinates, mask = brain
-    empty = np.zeros_like(mask)
-    assert plan_tiles(empty, 8) == []
-    found = predict_dense(random_net(torch.float32), intensities, coordinates, empty, DenseConfig())
+    found = predict_dense(make_net(torch.float32), intensities, coordinates, np.zeros_like(mask), DenseConfig())
     np.testing.assert_array_equal(found, np.zeros((0, 4), np.float32))
 
 
-def test_progress_ends_at_one(brain):
-    intensities, coordinates, mask = brain
+def test_progress_rises_to_one(brain, make_net):
     seen = []
-    predict_dense(random_net(torch.float32), intensities, coordinates, mask, DenseConfig(tile_vox=8), seen.append)
+    predict_dense(make_net(torch.float32), *brain, DenseConfig(tile_vox=8), seen.append)
+    assert len(seen) > 8
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
 
 
-def test_half_precision_is_close_but_not_the_default(brain):
-    net = random_net(torch.float32)
-    intensities, coordinates, mask = brain
-    exact = predict_dense(net, intensities, coordinates, mask, DenseConfig())
-    coarse = predict_dense(net, intensities, coordinates, mask, DenseConfig(precision="bfloat16"))
+def test_half_precision_is_close_and_is_not_the_default(brain, make_net):
+    net = make_net(torch.float32)
+    exact = predict_dense(net, *brain, DenseConfig())
+    coarse = predict_dense(net, *brain, DenseConfig(precision="bfloat16"))
     # bfloat16 keeps 8 bits: a probability moves by a few per cent
     np.testing.assert_allclose(coarse, exact, atol=0.05)
     assert np.abs(coarse - exact).max() > 1e-5
+    np.testing.assert_allclose(coarse.sum(1), 1, atol=1e-6)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-def test_cuda_agrees_with_the_cpu(brain):
-    net = random_net(torch.float32)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_cuda_agrees_with_the_cpu(brain, make_net, dtype):
+    net = make_net(dtype)
+    expected = predict_dense(net, *brain, DenseConfig())
+    found = predict_dense(net, *brain, DenseConfig(device=torch.device("cuda")))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)  # other kernels, other order of the sums, no TF32
+
+
+@pytest.mark.parametrize("wrong", ["intensities", "coordinates", "channels"])
+def test_arrays_of_different_grids_are_refused(brain, make_net, wrong):
     intensities, coordinates, mask = brain
-    expected = predict_dense(net, intensities, coordinates, mask, DenseConfig())
-    found = predict_dense(net.cuda(), intensities, coordinates, mask, DenseConfig(device=torch.device("cuda")))
-    np.testing.assert_allclose(found, expected, atol=1e-3)  # TF32 off by default; other kernels, other order
+    if wrong == "intensities":
+        intensities = intensities[1:]
+    coordinates = {"coordinates": coordinates[:, :, 1:], "channels": coordinates[:3]}.get(wrong, coordinates)
+    with pytest.raises(ShapeError, match=r"do not fit; expected \(I, J, K\), \(6, I, J, K\)"):
+        predict_dense(make_net(), intensities, coordinates, mask, DenseConfig())
 
 
-@pytest.mark.parametrize(("wrong", "message"), [({"tile_vox": 7}, "even number"), ({"precision": "half"}, "bfloat16")])
+@pytest.mark.parametrize(("wrong", "message"), [({"tile_vox": 0}, "at least 1"), ({"precision": "half"}, "bfloat16")])
 def test_settings_out_of_range_are_refused(wrong, message):
     with pytest.raises(ConfigError, match=message):
         DenseConfig(**wrong)

@@ -2,10 +2,9 @@
 
 The mask's box is cut into tiles, so memory stays bounded. In a tile the first convolution runs once; its features are
 then read in eight phases, the centres of a phase lying two voxels apart (`nets.shared`). The fully connected layers
-see the voxels of the mask only.
+see the voxels of the mask only, a few thousand at a time, and their opinions go straight into the vote.
 """
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,41 +13,38 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from neuronat.errors import ConfigError
+from neuronat.errors import ConfigError, ShapeError
+from neuronat.infer.cells import cell_rows, cell_table, gather_cells
+from neuronat.infer.fold import FoldedNet, classify, fold_network
 from neuronat.infer.patches import padded_intensities
+from neuronat.infer.plan import PHASES, phase_counts, plan_tiles
 from neuronat.infer.vote import add_votes, mean_votes, open_ballot
 from neuronat.nets.deepnat import PATCH_SIZE, DeepNat, task_offsets
-from neuronat.nets.shared import first_features, lattice_cells, lattice_variants
+from neuronat.nets.shared import first_features, lattice_variants
 
-__all__ = ["DenseConfig", "Tile", "plan_tiles", "predict_dense", "tile_opinions"]
+__all__ = ["DenseConfig", "dense_opinions", "predict_dense"]
 
 Extents = tuple[int, int, int]
-HALO = PATCH_SIZE - 1
+ROWS = {"cpu": 2048, "cuda": 32768}  # voxels at a time in the fully connected layers: what the caches hold
 
 
 @dataclass(frozen=True, kw_only=True)
 class DenseConfig:
-    """How a volume is computed; a tile has `tile_vox`^3 centres at most. bfloat16 is faster and not exact."""
+    """How a volume is computed, in tiles of at most `tile_vox`^3 voxels.
+
+    `precision`: `float32` computes in the network's own precision and is exact; `bfloat16` is faster and is not.
+    """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    tile_vox: int = 64
+    tile_vox: int = 48
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        if self.tile_vox < 2 or self.tile_vox % 2:
-            raise ConfigError(f"DenseConfig.tile_vox must be an even number of at least 2; got {self.tile_vox}")
+        if self.tile_vox < 1:
+            raise ConfigError(f"DenseConfig.tile_vox must be at least 1; got {self.tile_vox}")
         if self.precision not in ("float32", "bfloat16"):
             raise ConfigError(f"DenseConfig.precision must be float32 or bfloat16; got {self.precision!r}")
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A part of a volume: its first centre ijk, and how many centres two voxels apart it holds along each axis."""
-
-    start: Extents
-    counts: Extents
 
 
 def predict_dense(
@@ -64,7 +60,7 @@ def predict_dense(
     Parameters
     ----------
     net : DeepNat
-        The network, in evaluation mode, on the config's device.
+        The network; it stays as it is.
     intensities : (I, J, K) float32
         Normalized intensities, 0 outside the brain.
     coordinates : (6, I, J, K) float32
@@ -74,12 +70,17 @@ def predict_dense(
     config : DenseConfig
         Device, tiles, precision.
     progress : callable, optional
-        Takes the share done.
+        Takes the share done, after each tile.
 
     Returns
     -------
     (V, C) float32
         Mean probability at the V voxels of the mask, in the order of `np.argwhere(mask)`.
+
+    Raises
+    ------
+    ShapeError
+        If the arrays do not share one grid.
 
     Notes
     -----
@@ -87,92 +88,98 @@ def predict_dense(
     """
     ballot = open_ballot(mask, net.config.n_classes, config.device)
     offsets = torch.from_numpy(task_offsets(net.config.n_tasks)).to(config.device)
-    tiles = plan_tiles(mask, config.tile_vox)
-    padded = padded_intensities(intensities, config.device)
-    for number, tile in enumerate(tiles):
-        for centres, opinions in tile_opinions(net, padded, coordinates, mask, tile, config):
-            add_votes(ballot, opinions, centres, offsets)
+    n_done, n_voxels = 0, int(np.count_nonzero(mask))
+    for centres, opinions in dense_opinions(net, intensities, coordinates, mask, config):
+        add_votes(ballot, opinions, centres, offsets)
+        n_done += len(centres)
         if progress:
-            progress((number + 1) / len(tiles))
+            progress(n_done / n_voxels)
     return mean_votes(ballot)
 
 
-def plan_tiles(mask: NDArray[np.bool_], tile_vox: int) -> list[Tile]:
-    """Cut the box of a mask into tiles of nearly equal size; leave out those without a voxel of the mask."""
-    if not mask.any():
-        return []
-    edges = []
-    for axis in range(3):
-        found = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        first, extent = int(found[0]), int(found[-1] - found[0]) + 1
-        n_tiles = -(-extent // tile_vox)
-        size = 2 * -(-extent // (2 * n_tiles))
-        edges.append([(first + size * n, min(size, 2 * -(-(extent - size * n) // 2)) // 2) for n in range(n_tiles)])
-    tiles = [Tile(*zip(*parts, strict=True)) for parts in itertools.product(*edges) if all(n > 0 for _, n in parts)]
-    return [tile for tile in tiles if _part_of(mask, tile).any()]
-
-
-def tile_opinions(
+def dense_opinions(
     net: DeepNat,
-    padded: Tensor,
+    intensities: NDArray[np.float32],
     coordinates: NDArray[np.float32],
     mask: NDArray[np.bool_],
-    tile: Tile,
     config: DenseConfig,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the centres (N, 3) and opinions (N, T, C) of a tile's voxels in the mask, phase by phase.
+    """Yield the opinions of all patches centred in a mask, some thousand patches at a time.
 
-    `padded` is the volume with 11 voxels of zeros around it (1, 1, I+22, J+22, K+22); see `predict_dense`.
+    Parameters
+    ----------
+    net, intensities, coordinates, mask, config
+        As in `predict_dense`.
+
+    Yields
+    ------
+    centres : (N, 3) int64
+        Patch centres ijk; each voxel of the mask comes once.
+    opinions : (N, T, C) float
+        Their probabilities, in the network's precision (float32 at least).
+
+    Raises
+    ------
+    ShapeError
+        If the arrays do not share one grid.
 
     Notes
     -----
-    Source: ours.
+    Source: ours (decision 0008).
     """
-    inside = _part_of(mask, tile)
-    with _calculating(config):
-        features = first_features(net, _block(padded, tile))
-    for phase in itertools.product((0, 1), repeat=3):
-        lattice = np.argwhere(inside[phase[0] :: 2, phase[1] :: 2, phase[2] :: 2])
-        if len(lattice) == 0:
-            continue
-        centres = 2 * lattice + phase + tile.start
-        here = coordinates[:, centres[:, 0], centres[:, 1], centres[:, 2]][list(net.config.coordinate_channels)].T
-        with _calculating(config):  # not around the yield: what the caller does there is not ours
-            rows = _rows(net, features, tile.counts, phase, lattice)
-            scores = net.classify(rows, torch.from_numpy(here.copy()).to(padded))
-            opinions = scores.to(padded.dtype).softmax(2)
-        yield torch.from_numpy(centres).to(padded.device), opinions
+    if not intensities.shape == mask.shape == coordinates.shape[1:] or len(coordinates) != 6:
+        raise ShapeError(
+            f"intensities {intensities.shape}, coordinates {coordinates.shape} and mask {mask.shape} do not fit; "
+            f"expected (I, J, K), (6, I, J, K) and (I, J, K)"
+        )
+    dtype = torch.bfloat16 if config.precision == "bfloat16" else net.conv1.weight.dtype
+    folded = fold_network(net, config.device, dtype)
+    padded = padded_intensities(intensities, config.device).to(dtype)
+    channels = coordinates[list(net.config.coordinate_channels)]
+    for tile in plan_tiles(mask, config.tile_vox):
+        i, j, k = (slice(edge.start, edge.stop + PATCH_SIZE - 1) for edge in tile.box)
+        with _exactly():
+            features = first_features(folded.net, padded[:, :, i, j, k])
+        for phase in PHASES:
+            lattice = np.argwhere(mask[tile.box][tuple(slice(first, None, 2) for first in phase)])
+            if len(lattice) > 0:
+                centres = 2 * lattice + phase + tile.start
+                here = channels[:, centres[:, 0], centres[:, 1], centres[:, 2]].T
+                found = _phase_opinions(folded, features, phase_counts(tile, phase), phase, (lattice, here))
+                for rows, opinions in found:
+                    yield torch.from_numpy(centres[rows]).to(config.device), opinions
+
+
+def _phase_opinions(
+    folded: FoldedNet,
+    features: Tensor,
+    counts: Extents,
+    phase: Extents,
+    centres: tuple[NDArray[np.int64], NDArray[np.float32]],
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the opinions (N, T, C) of a phase's centres, some at a time, and which of the centres they are.
+
+    `centres` are their places in the phase (V, 3) and their coordinates (V, K).
+    """
+    lattice, coordinates = centres
+    i, j, k = (slice(first, first + 15 + 2 * n) for first, n in zip(phase, counts, strict=True))
+    with _exactly():
+        table = cell_table(lattice_variants(folded.net, features[:, :, i, j, k]))
+        here = torch.from_numpy(np.ascontiguousarray(coordinates)).to(table)
+    size = ROWS.get(features.device.type, min(ROWS.values()))
+    for start in range(0, len(lattice), size):
+        rows = slice(start, start + size)
+        with _exactly():
+            cells = gather_cells(table, torch.from_numpy(cell_rows(lattice[rows], counts)).to(table.device))
+            opinions = classify(folded, cells, here[rows])
+        yield rows, opinions
 
 
 @contextmanager
-def _calculating(config: DenseConfig) -> Iterator[None]:
-    """No gradients; half precision where the configuration says so."""
-    is_half = config.precision == "bfloat16"
-    with torch.inference_mode(), torch.autocast(config.device.type, torch.bfloat16, enabled=is_half):
+def _exactly() -> Iterator[None]:
+    """No gradients, and no TF32 where an accelerator would round with it. Never held over a yield."""
+    with (
+        torch.inference_mode(),
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+    ):
         yield
-
-
-def _rows(
-    net: DeepNat, features: Tensor, counts: Extents, phase: tuple[int, ...], lattice: NDArray[np.int64]
-) -> Tensor:
-    """Return the (N, 1728) features of the centres `lattice` (N, 3) of one phase of a tile."""
-    i, j, k = (slice(p, p + 15 + 2 * n) for p, n in zip(phase, counts, strict=True))
-    cells = lattice_cells(lattice_variants(net, features[:, :, i, j, k]), counts)
-    flat = torch.from_numpy(np.ravel_multi_index(tuple(lattice.T), counts)).to(features.device)
-    return torch.stack([cell[0].flatten(1)[:, flat] for cell in cells], 1).flatten(0, 1).T
-
-
-def _part_of(mask: NDArray[np.bool_], tile: Tile) -> NDArray[np.bool_]:
-    """Return the mask in a tile, False where the tile reaches beyond the volume."""
-    i, j, k = (slice(first, first + 2 * n) for first, n in zip(tile.start, tile.counts, strict=True))
-    part = mask[i, j, k]
-    missing = [(0, 2 * n - extent) for n, extent in zip(tile.counts, part.shape, strict=True)]
-    return np.pad(part, missing)
-
-
-def _block(padded: Tensor, tile: Tile) -> Tensor:
-    """Return what a tile's patches see, with zeros where it reaches beyond the padded volume."""
-    i, j, k = (slice(first, first + 2 * n + HALO) for first, n in zip(tile.start, tile.counts, strict=True))
-    block = padded[:, :, i, j, k]
-    missing = [2 * n + HALO - extent for n, extent in zip(tile.counts, block.shape[2:], strict=True)]
-    return functional.pad(block, (0, missing[2], 0, missing[1], 0, missing[0]))
