@@ -26,7 +26,7 @@ from neuronat.errors import (
 if TYPE_CHECKING:
     from neuronat.labels.scheme import LabelScheme, load_scheme
     from neuronat.nets.store import Model, load_model
-    from neuronat.pipeline.public import load, save, segment
+    from neuronat.pipeline.public import evaluate, load, load_label_map, save, segment
     from neuronat.pipeline.result import Result
     from neuronat.pipeline.settings import SegmentConfig
     from neuronat.space.volume import LabelMap, Probabilities, Volume
@@ -55,7 +55,9 @@ __all__ = [
     "UsageError",
     "Volume",
     "__version__",
+    "evaluate",
     "load",
+    "load_label_map",
     "load_model",
     "load_scheme",
     "save",
@@ -70,7 +72,9 @@ LATE_NAMES = {
     "Result": "neuronat.pipeline.result",
     "SegmentConfig": "neuronat.pipeline.settings",
     "Volume": "neuronat.space.volume",
+    "evaluate": "neuronat.pipeline.public",
     "load": "neuronat.pipeline.public",
+    "load_label_map": "neuronat.pipeline.public",
     "load_model": "neuronat.nets.store",
     "load_scheme": "neuronat.labels.scheme",
     "save": "neuronat.pipeline.public",

@@ -123,16 +123,15 @@ def test_a_stopped_run_leaves_nothing(untrained_folder: Path, phantom_files, tmp
     out = tmp_path / "out"
     command = [sys.executable, "-m", "neuronat", "segment", str(phantom_files.scan), "-o", str(out), "--force"]
     environment = os.environ | {"HOME": str(tmp_path)}
-    process = subprocess.Popen(
-        [*command, "--model", str(untrained_folder)], stderr=subprocess.PIPE, text=True, env=environment
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "coordinates" in line:
-            break
-    process.send_signal(number)
-    rest = process.stderr.read().splitlines()
-    assert process.wait(timeout=120) == code
+    command += ["--model", str(untrained_folder)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "coordinates" in line:
+                break
+        process.send_signal(number)
+        rest = process.stderr.read().splitlines()
+    assert process.returncode == code
     assert rest[-1].startswith("neuronat: stopped; unfinished files were removed")
     assert not out.exists()
 
@@ -177,6 +176,10 @@ def test_a_result_from_python_has_labels_volumes_and_probabilities(
     assert sum(row.n_voxels or 0 for row in from_file.volumes["deepnat25"]) == np.count_nonzero(
         from_file.labels["deepnat25"].ids
     )
+    truth = neuronat.load_label_map(phantom_files.labels, "deepnat25")
+    scores = neuronat.evaluate(from_file.labels["deepnat25"], truth)
+    assert len(scores) == 25
+    assert {score.dice for score in neuronat.evaluate(truth, truth)} == {1.0}
     written = from_image.save(tmp_path / "out")
     assert "scan_seg-deepnat25_dseg.nii.gz" in {path.name for path in written}
     image = labels_of(tmp_path / "out", "scan")

@@ -1,12 +1,12 @@
 """The one error handler: a failure becomes one line on stderr and an exit code. Tracebacks go to a log."""
 
 import errno
-import logging
 import os
 import signal
 import sys
+import time
+import traceback
 from collections.abc import Callable
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
 
@@ -20,8 +20,6 @@ BUG, BROKEN_PIPE = 70, 141
 CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})
 MEMORY_PHRASES = ("not enough memory", "can't allocate memory", "out of memory")
 LOG_BYTES = 2**20
-
-logger = logging.getLogger("neuronat")
 
 
 class Stopped(BaseException):
@@ -116,9 +114,7 @@ def failure_message(error: BaseException) -> str:
     if _is_memory(error):
         return "not enough memory; close other programs, or use a machine with more of it"
     if exit_code_of(error) == OutputError.exit_code:
-        return (
-            f"cannot write ({_one_line(getattr(error, 'strerror', '') or str(error))}); choose another folder"
-        )
+        return f"cannot write ({_one_line(getattr(error, 'strerror', '') or str(error))}); choose another folder"
     where = log_file()
     kept = f"the log {where} says where" if where else "no log could be written"
     return f"our mistake ({type(error).__name__}: {_one_line(str(error))[:200]}); please report it, {kept}"
@@ -153,24 +149,17 @@ def _one_line(message: str) -> str:
 
 
 def _write_log(error: BaseException) -> None:
-    """Append the traceback to the log, which keeps its last two mebibytes; never fails itself."""
+    """Append the traceback to the log, which keeps its last mebibytes; never fails itself."""
     where = log_file()
     if where is None:
         return
+    lines = traceback.format_exception(error)
+    head = f"{time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()}: {type(error).__name__}\n"
     try:
         where.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handler = RotatingFileHandler(where, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", delay=True)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(message)s"))
-        record = logger.makeRecord(
-            "neuronat",
-            logging.ERROR,
-            "",
-            0,
-            "%s",
-            (type(error).__name__,),
-            (type(error), error, error.__traceback__),
-        )
-        handler.emit(record)
-        handler.close()
+        if where.exists() and where.stat().st_size > LOG_BYTES:
+            where.replace(where.with_name(f"{where.name}.1"))
+        with where.open("a", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(head + "".join(lines))
     except OSError:
         return

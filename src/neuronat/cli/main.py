@@ -14,7 +14,7 @@ __all__ = ["COMMANDS", "LazyGroup", "group", "main"]
 COMMANDS = {
     "segment": "Label the structures of T1-weighted scans.",
     "train": "Train the networks that CONFIG (a TOML file, see recipes/) describes.",
-    "evaluate": "Compare label maps with a reference, structure by structure.",
+    "evaluate": "Compare PREDICTED label maps with a REFERENCE, structure by structure.",
     "compare": "Compare the tables of evaluate: box plots and paired tests.",
     "models": "List, inspect, verify, import and export models.",
     "check": "Say what a scan is and what would be done; compute nothing.",

@@ -7,18 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuronat.errors import UnusableInputError
+from neuronat.labels.scheme import load_scheme
+from neuronat.measure.scores import StructureScore, map_together, score_structures
 from neuronat.nets.store import load_model
 from neuronat.pipeline.device import choose_device, limit_threads
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.segment import Inputs, Networks, chosen_protocols, mask_of, read_inputs, segment_scan
 from neuronat.pipeline.settings import SegmentConfig
-from neuronat.space.files import read_volume, write_label_map, write_volume
+from neuronat.space.files import read_label_map, read_volume, write_label_map, write_volume
 from neuronat.space.geometry import grid_warnings
 from neuronat.space.scan import Scan
 from neuronat.space.volume import LabelMap, Volume, require_3d
 from neuronat.space.voxels import is_label_like, mend, require_contrast
 
-__all__ = ["ImageLike", "load", "save", "segment"]
+__all__ = ["ImageLike", "evaluate", "load", "load_label_map", "save", "segment"]
 
 NO_CONFIG = SegmentConfig()
 
@@ -76,6 +78,40 @@ def segment(
 def load(path: str | Path) -> Volume:
     """Read the grey values of a scan, with every check of `neuronat segment`."""
     return read_volume(Path(path)).volume
+
+
+def load_label_map(path: str | Path, scheme: str) -> LabelMap:
+    """Read a label map whose ids are those of a shipped scheme."""
+    return read_label_map(Path(path), load_scheme(scheme))
+
+
+def evaluate(predicted: LabelMap, reference: LabelMap, *, name: str = "scan") -> tuple[StructureScore, ...]:
+    """Score each structure of a predicted label map against a reference.
+
+    Parameters
+    ----------
+    predicted, reference : LabelMap
+        On one grid; a fine scheme is mapped onto a coarse one.
+    name : str
+        Name of the scan in the scores.
+
+    Returns
+    -------
+    tuple of StructureScore
+        Dice, distances in mm and volumes in mm3, one row per structure.
+
+    Raises
+    ------
+    GridError
+        If the grids differ.
+    LabelError
+        If neither scheme maps onto the other.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    return score_structures(*map_together(predicted, reference), scan=name)
 
 
 def save(image: Volume | LabelMap, path: str | Path) -> None:
