@@ -1,7 +1,7 @@
 import importlib.util
+import os
 import subprocess
 import sys
-import time
 
 import click
 import pytest
@@ -28,11 +28,10 @@ def test_help_names_every_command_and_loads_nothing_heavy():
         assert summary in " ".join(done.stdout.split())
 
 
-def test_help_answers_within_a_second():
-    start_s = time.perf_counter()
-    done = python("-m", "neuronat", "--help")
-    assert done.returncode == 0
-    assert time.perf_counter() - start_s < 1.0
+def test_help_takes_less_than_a_second_of_the_processor():
+    before_s = sum(os.times()[2:4])
+    assert python("-m", "neuronat", "--help").returncode == 0
+    assert sum(os.times()[2:4]) - before_s < 1.0
 
 
 def test_the_version_is_the_packages(run):
