@@ -42,14 +42,21 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
-    """The networks to train: tasks, coordinates, and whether foreground and structures share one network."""
+    """The networks to train: tasks, coordinates, and whether foreground and structures share one network.
+
+    `foreground_threshold`: from which probability on the first stage passes a voxel to the second, which can still
+    call it background (decision 0012). `start_from`: the folder of a model whose weights the training starts with.
+    """
 
     n_tasks: int = 7
     coordinates: tuple[str, ...] = ("spectral", "cartesian")
     is_cascade: bool = True
+    foreground_threshold: float = 0.5
     start_from: str = ""
 
     def __post_init__(self) -> None:
+        if not 0 < self.foreground_threshold < 1:
+            raise ConfigError(f"NetworkConfig.foreground_threshold must be in (0, 1); got {self.foreground_threshold}")
         DeepNatConfig(n_classes=2, n_tasks=self.n_tasks, coordinates=self.coordinates)
 
 

@@ -9,9 +9,10 @@ import torch
 from scipy.ndimage import binary_dilation
 
 from neuronat.errors import ConfigError, GridError, MissingInputError
+from neuronat.nets.deepnat import DeepNat, DeepNatConfig
 from neuronat.nets.store import load_model
 from neuronat.phantom import make_phantom
-from neuronat.pipeline.training import Budget, train_recipe
+from neuronat.pipeline.training import Budget, move_threshold, train_recipe
 from neuronat.space.files import write_label_map, write_mask, write_volume
 from neuronat.space.volume import LabelMap
 
@@ -120,3 +121,18 @@ def test_everything_held_out_leaves_nothing_to_train_on(recipe):
     recipe.write_text(RECIPE.replace("held_out = [1]", "held_out = [0, 1]"))
     with pytest.raises(ConfigError, match="every scan is held out"):
         train_recipe(recipe, BUDGET, silent)
+
+
+def test_a_moved_threshold_is_where_the_probability_becomes_one_half():
+    torch.manual_seed(0)
+    net = DeepNat(DeepNatConfig(n_classes=2, n_tasks=7, coordinates=())).eval()
+    features, none = torch.randn(50, 1728) * 3, torch.zeros(50, 0)
+    with torch.no_grad():
+        before = net.classify(features, none).softmax(2)[..., 1]
+        move_threshold(net, 0.2)
+        after = net.classify(features, none).softmax(2)[..., 1]
+        move_threshold(net, 0.8)
+        back = net.classify(features, none).softmax(2)[..., 1]
+    np.testing.assert_array_equal(after > 0.5, before > 0.2)
+    assert 0 < int((before > 0.5).sum()) < int((after > 0.5).sum())
+    np.testing.assert_allclose(back, before, atol=1e-6)  # float32 rounding of the biases

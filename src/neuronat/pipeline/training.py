@@ -1,5 +1,6 @@
 """The other sentence: a recipe is read, its scans are packed, its networks trained, validated and stored."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ from neuronat.train.loop import Course, Lesson, train_network
 from neuronat.train.scans import PackedScan, foreground_of, stack_scans
 from neuronat.train.validate import mean_dice, validate_networks, validation_table
 
-__all__ = ["Budget", "train_recipe"]
+__all__ = ["Budget", "make_card", "make_lesson", "move_threshold", "start_network", "train_recipe"]
 
 AROUND_FOREGROUND_VOX = 2
 VARIED = ("Cerebral-White-Matter", "Cerebral-Cortex")  # drawn twice as often ([DEEPNAT] sampling)
@@ -85,6 +86,8 @@ def train_recipe(path: Path, budget: Budget, progress: Progress) -> Path | None:
         if not train_network(net, lesson, config, course):
             return None
         networks[stage] = net.eval()
+    if "foreground" in networks:
+        move_threshold(networks["foreground"], recipe.network.foreground_threshold)
     validation = validate_networks(networks, held_out, protocol, budget.device, progress)
     (folder / "validation.tsv").write_text(validation_table(validation, protocol), encoding="utf-8")
     seconds = sum(total_seconds(folder / stage / "log.jsonl") for stage in recipe.stages)
@@ -108,7 +111,16 @@ def start_network(recipe: Recipe, path: Path, stage: str, protocol: LabelScheme)
         if stage not in start.networks or start.networks[stage].config != config:
             raise ConfigError(f"{path.name}: start_from has no network like the recipe's {stage}")
         net.load_state_dict(start.networks[stage].state_dict())
+        if stage == "foreground":  # take back what the start's recipe, taken to be like this one, had moved
+            move_threshold(net, 1 - recipe.network.foreground_threshold)
     return net
+
+
+@torch.no_grad()
+def move_threshold(net: DeepNat, threshold: float) -> None:
+    """Move the biases of a foreground network so that what had the probability `threshold` has one half."""
+    foreground = net.heads.bias.view(net.config.n_tasks, net.config.n_classes)[:, 1]
+    foreground += math.log((1 - threshold) / threshold)
 
 
 def make_lesson(

@@ -1,0 +1,59 @@
+import numpy as np
+
+from neuronat.pipeline.plausible import brain_doubts, contrast_doubts, label_doubts
+from neuronat.prepare.conform import plan_grid
+from neuronat.prepare.scan import PreparedScan
+
+
+def box(shape: tuple[int, int, int], extents: tuple[int, int, int]) -> np.ndarray:
+    mask = np.zeros(shape, bool)
+    mask[tuple(slice(2, 2 + extent) for extent in extents)] = True
+    return mask
+
+
+def test_a_brain_sized_body_raises_no_doubt():
+    # 45 x 60 x 50 voxels of 3 x 2.5 x 3 mm: 135 x 150 x 150 mm, 3038 ml as a box; half of it is a brain's 1.5 l
+    mask = box((50, 66, 55), (45, 60, 50))
+    mask[::2] = False
+    affine = np.diag([-3.0, 2.5, 3.0, 1.0])
+    assert brain_doubts(mask, affine) == ()
+
+
+def test_bodies_too_small_too_large_or_too_flat_are_named_with_their_numbers():
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    assert brain_doubts(box((40, 50, 60), (30, 40, 50)), affine) == (
+        "brain mask of 60 ml (a brain has 500 to 2200)",
+        "brain of 30 x 40 x 50 mm (a brain has 80 to 230)",
+    )
+    flat = brain_doubts(box((40, 200, 250), (30, 150, 240)), affine)
+    assert flat == ("brain of 30 x 150 x 240 mm (a brain has 80 to 230)",)
+
+
+def prepared(rim: float, deep: float) -> PreparedScan:
+    """A box of 30 x 34 x 38 mm whose outermost 3 mm have one value, the rest another."""
+    shape = (34, 38, 42)
+    mask = box(shape, (30, 34, 38))
+    values = np.where(mask, rim, 0).astype(np.float32)
+    values[5:29, 5:33, 5:37] = deep
+    whole = tuple(slice(0, extent) for extent in shape)
+    return PreparedScan(values, mask, np.eye(4), whole, plan_grid(np.eye(4), shape))
+
+
+def test_a_rim_brighter_than_the_depth_is_no_t1():
+    assert contrast_doubts(prepared(0.6, 0.9)) == ()
+    assert contrast_doubts(prepared(0.9, 0.6)) == (
+        "grey values rise from the depth to the rim of the brain, in a T1 they fall",
+    )
+
+
+def test_missing_structures_and_bare_brain_are_named():
+    mask = box((6, 7, 8), (2, 3, 4))
+    ids = np.zeros(mask.shape, np.int32)
+    ids[2:4, 2:5, 2:3] = 10
+    expected = {10: "Thalamus", 11: "Caudate", 12: "Putamen"}
+    assert label_doubts(ids, mask, expected) == (
+        "no voxel of Caudate, Putamen",
+        "only 25% of the brain mask carries a label",
+    )
+    ids[mask] = np.resize([10, 11, 12], mask.sum())
+    assert label_doubts(ids, mask, expected) == ()
