@@ -8,7 +8,7 @@ __all__ = ["along_world_axes", "correlations"]
 
 SAME_VALUE = 1e-5  # relative; eigenvectors this close in eigenvalue may be mixed freely
 CLEAR = 0.05  # a correlation below this decides no sign
-LATER = 1e-6  # handicap of a mode per place, so that a tie goes to the smoother one
+IN_ORDER = 1e-6  # prize for modes that keep their order, which decides ties
 
 
 def correlations(vectors: NDArray[np.floating], xyz_mm: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -63,8 +63,8 @@ def along_world_axes(
     """
     vectors = untangle(values, vectors, xyz_mm)
     scores = correlations(vectors, xyz_mm)
-    handicap = LATER * np.arange(len(scores))[:, None] * np.arange(3)
-    modes, axes = linear_sum_assignment(scores**2 + handicap, maximize=True)
+    in_order = IN_ORDER * np.arange(len(scores))[:, None] * np.arange(3)
+    modes, axes = linear_sum_assignment(scores**2 + in_order, maximize=True)
     ordered = np.zeros((len(vectors), 3), vectors.dtype)
     for mode, axis in zip(modes, axes, strict=True):
         score = scores[mode, axis]

@@ -114,7 +114,6 @@ def solve_coarsest(laplacian: sp.csr_array, masses: NDArray[np.float64]) -> Eige
         values, vectors = eigsh(symmetric, N_SOUGHT + 1, sigma=-shift, OPinv=inverse, v0=start, tol=1e-9)
     wanted = np.argsort(values)[1 : N_SOUGHT + 1]  # without the constant
     vectors = scale[:, None] * vectors[:, wanted]
-    vectors -= masses @ vectors / masses.sum()
     return values[wanted], vectors * np.sqrt(masses.sum() / (masses @ vectors**2))
 
 
