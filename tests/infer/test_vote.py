@@ -71,5 +71,5 @@ def test_misfit_names_both_shapes():
 
 def test_a_ballot_of_other_classes_is_refused():
     ballot = open_ballot(np.ones((1, 2, 3), bool), 4, CPU)
-    with pytest.raises(ShapeError, match="ballot of 5 classes; got .* 4"):
+    with pytest.raises(ShapeError, match=r"ballot of 5 classes; got .* 4"):
         add_votes(ballot, torch.zeros(1, 1, 5), torch.zeros(1, 3, dtype=torch.int64), torch.zeros(1, 3))
