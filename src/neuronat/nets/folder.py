@@ -38,7 +38,8 @@ def find_model(name: str) -> Path:
         return folder
     if folder.is_dir():
         raise ModelError(f"{folder.name} is no model folder: it holds no {CARD}")
-    raise ModelError(f"model {name!r} is not known; known are {', '.join(sorted(known)) or 'none'}, or give a folder")
+    listed = f"known are {', '.join(sorted(known))}" if known else "none is installed"
+    raise ModelError(f"model {name!r} is not known; {listed}; or give a folder")
 
 
 def shipped_models() -> dict[str, Path]:
