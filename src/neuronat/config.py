@@ -25,7 +25,8 @@ class DataConfig:
     """Which scans a training uses; file names as in `train.packing.find_labelled_scans`.
 
     `folds` is a table with the columns scan and fold; scans of the folds in `held_out` are not trained on but
-    validated on. `packed` is the folder where prepared scans are kept.
+    validated on. `packed` is the folder where prepared scans are kept. `material`, `licence` and `credits` go onto
+    the model's card.
     """
 
     folder: str
@@ -36,6 +37,7 @@ class DataConfig:
     packed: str
     folds: str = ""
     held_out: tuple[int, ...] = ()
+    material: str = ""
     credits: tuple[str, ...] = ()
     licence: str = "unknown: state it in the recipe"
 

@@ -160,7 +160,7 @@ def make_card(
         },
         schemes=(protocol.name,),
         training=TrainingRecord(
-            material=recipe.data.scans,
+            material=recipe.data.material or recipe.data.scans,
             n_scans=n_scans,
             recipe={stage: asdict(config) for stage, config in recipe.stages.items()}
             | {"augment": asdict(recipe.augment), "start_from": recipe.network.start_from},
