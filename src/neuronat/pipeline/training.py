@@ -130,6 +130,10 @@ def make_lesson(
 
     The first stage tells foreground from background in the whole mask; the second sees the foreground and its
     rim, where the first may err; a single step sees everything.
+
+    Notes
+    -----
+    Source: [DEEPNAT] sampling. Ours: the rim.
     """
     config = recipe.stages[stage]
     is_first = stage == "foreground"
