@@ -119,12 +119,12 @@ def row_places(groups: Sequence[Sequence[Row]]) -> tuple[tuple[float, ...], ...]
 
 
 def split_columns(groups: Sequence[Sequence[Row]]) -> tuple[tuple[Sequence[Row], ...], ...]:
-    """Deal groups out to columns of about equal length, none longer than a page; no group is torn apart."""
+    """Deal groups out to columns of about equal length, one page each; no group is torn apart."""
     n_rows = sum(len(group) for group in groups)
     most = math.ceil(n_rows / math.ceil(n_rows / ROWS_PER_COLUMN))
     columns: list[list[Sequence[Row]]] = [[]]
     for group in groups:
-        if columns[-1] and sum(map(len, columns[-1])) + len(group) > most:
+        if columns[-1] and sum(map(len, columns[-1])) + len(group) / 2 > most:
             columns.append([])
         columns[-1].append(group)
     return tuple(tuple(column) for column in columns)

@@ -225,29 +225,22 @@ def _draw_rows(axes: Axes, groups: Sequence[Sequence[Row]]) -> None:
 
 def _draw_boxes(axes: Axes, found: Sequence[tuple[float, Box]], thickness: float, colour: str) -> None:
     """Draw one method's boxes; values beyond the limits become triangles at the edge."""
-    limits = axes.get_xlim()
-    for place, box in found:
-        axes.plot([box.low, box.high], [place, place], color=colour, linewidth=0.8, zorder=2)
-        points = np.clip(box.beyond, *limits)
-        for marker, chosen in (
-            ("o", box.beyond == points),
-            ("<", box.beyond < limits[0]),
-            (">", box.beyond > limits[1]),
-        ):
-            shape: dict[str, Any] = {
-                "marker": marker,
-                "s": 4 if marker == "o" else 9,
-                "color": colour,
-                "linewidths": 0,
-                "zorder": 3,
-            }
-            axes.scatter(points[chosen], np.full(chosen.sum(), place), clip_on=False, **shape)
+    low, high = axes.get_xlim()
     middles = np.array([place for place, _ in found])
-    firsts, medians, thirds = np.array([(b.first, b.median, b.third) for _, b in found]).reshape(-1, 3).T
+    numbers = np.array([(b.low, b.first, b.median, b.third, b.high) for _, b in found]).reshape(-1, 5)
+    lows, firsts, medians, thirds, highs = numbers.T
+    axes.hlines(middles, lows, highs, color=colour, linewidth=0.8, zorder=2)
     axes.barh(middles, thirds - firsts, thickness, left=firsts, color=_mixed(colour, 1.0), edgecolor=colour, zorder=3)
-    axes.vlines(
-        medians, middles - thickness / 2, middles + thickness / 2, color=_mixed(colour, 0.0), linewidth=1.3, zorder=4
-    )
+    tops, bottoms = middles - thickness / 2, middles + thickness / 2
+    axes.vlines(medians, tops, bottoms, color=_mixed(colour, 0.0), linewidth=1.3, zorder=4)
+    far = np.array([(x, place) for place, box in found for x in box.beyond]).reshape(-1, 2)
+    for marker, size, points in (
+        ("o", 4, far[(far[:, 0] >= low) & (far[:, 0] <= high)]),
+        ("<", 9, far[far[:, 0] < low]),
+        (">", 9, far[far[:, 0] > high]),
+    ):
+        places = np.clip(points[:, 0], low, high), points[:, 1]
+        axes.scatter(*places, s=size, color=colour, marker=marker, linewidths=0, clip_on=False, zorder=5)
 
 
 def _curve_panel(figure: Figure, number: int, titles: Sequence[str]) -> Axes:
