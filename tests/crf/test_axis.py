@@ -75,10 +75,12 @@ def test_the_self_weight_is_the_kernel_s_diagonal(rng):
 
 
 def test_grey_values_far_outside_the_bulk_are_drawn_in():
-    values = np.append(np.tile(np.linspace(0, 1, 100, dtype=np.float32), 20), np.float32(1e6))
+    values = np.append(np.tile(np.linspace(0, 1, 100, dtype=np.float32), 20), np.float32([1e6, -1e6]))
     axis = value_axis(values, 0.1)
-    assert axis.n_cells == 19  # to 1.3, three contrasts beyond the bulk, 0.075 a cell
-    assert kernel_of(axis.at(np.array([99, 2000])))[0, 1] < 0.014  # exp(-4.5) = 0.011, and the fit's error
+    assert axis.n_cells == 23  # from -0.3 to 1.3, three contrasts beyond the bulk, 0.075 a cell
+    # exp(-4.5) = 0.011, and the fit's error
+    assert kernel_of(axis.at(np.array([99, 2000])))[0, 1] < 0.014
+    assert kernel_of(axis.at(np.array([0, 2001])))[0, 1] < 0.014
 
 
 def test_equal_grey_values_and_a_single_voxel_have_an_axis_too():

@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from neuronat.crf.meanfield import CrfConfig, refine, refine_voxels
 
@@ -34,10 +34,10 @@ def some_volume(seed: int, n_classes: int = 4):
 
 configs = st.builds(
     CrfConfig,
-    appearance_weight=st.floats(0, 30),
+    appearance_weight=st.floats(0, 300),
     appearance_reach_mm=st.floats(0.6, 12),
     appearance_contrast=st.floats(0.03, 3),
-    smoothness_weight=st.floats(0, 30),
+    smoothness_weight=st.floats(0, 300),
     smoothness_reach_mm=st.floats(0.2, 8),
     iterations=st.integers(1, 6),
 )
@@ -45,6 +45,7 @@ configs = st.builds(
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), n_classes=st.integers(1, 35), config=configs)
+@example(seed=0, n_classes=3, config=CrfConfig(smoothness_weight=300.0))  # exp(300) is no float32
 def test_probabilities_stay_probabilities(seed, n_classes, config):
     probabilities, intensities, mask = some_volume(seed, n_classes)
     refined = refine_voxels(np.ascontiguousarray(probabilities[:, mask].T), intensities[mask], mask, SPACING, config)
