@@ -93,9 +93,7 @@ def sha256_of(path: Path) -> str:
                 digest.update(chunk)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise MissingInputError(
-            f"{shown_name(path)}: cannot be read ({reason}); check path and permissions"
-        ) from error
+        raise MissingInputError(f"{shown_name(path)}: cannot be read ({reason}); check path and permissions") from error
     return digest.hexdigest()
 
 
@@ -124,9 +122,7 @@ def make_folder(folder: Path) -> None:
         raise _output_error(folder, error) from error
 
 
-def write_whole(
-    path: Path, write: Callable[[BinaryIO], None], verify: Callable[[Path], None] | None = None
-) -> None:
+def write_whole(path: Path, write: Callable[[BinaryIO], None], verify: Callable[[Path], None] | None = None) -> None:
     """Write a file so that it is there whole, or not at all.
 
     Parameters
@@ -266,9 +262,7 @@ def _sync_folder(folder: Path) -> None:
 def _output_error(path: Path, error: OSError) -> OutputError:
     """Say in one line why `path` cannot be written."""
     reason = error.strerror or str(error)
-    return OutputError(
-        f"{shown_name(path)}: cannot be written ({reason}); free space, or choose another folder"
-    )
+    return OutputError(f"{shown_name(path)}: cannot be written ({reason}); free space, or choose another folder")
 
 
 def _short(value: Any) -> str:

@@ -39,9 +39,7 @@ def test_a_model_travels_through_a_zip_file(untrained_folder: Path, tmp_path: Pa
     assert load_model(placed).sha256 == load_model(untrained_folder).sha256
 
 
-def test_the_same_model_gives_the_same_archive_and_an_archive_is_never_replaced(
-    untrained_folder: Path, tmp_path: Path
-):
+def test_the_same_model_gives_the_same_archive_and_an_archive_is_never_replaced(untrained_folder: Path, tmp_path: Path):
     for name in ("a.zip", "b.zip"):
         export_model(str(untrained_folder), tmp_path / name)
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
@@ -100,9 +98,7 @@ def test_a_file_that_the_sums_do_not_list_is_refused(members: dict[str, bytes], 
     require_nothing_left(tmp_path)
 
 
-def test_links_in_archives_and_folders_are_refused(
-    members: dict[str, bytes], untrained_folder: Path, tmp_path: Path
-):
+def test_links_in_archives_and_folders_are_refused(members: dict[str, bytes], untrained_folder: Path, tmp_path: Path):
     with zipfile.ZipFile(tmp_path / "link.zip", "w") as opened:
         for name, content in members.items():
             entry = zipfile.ZipInfo(name)

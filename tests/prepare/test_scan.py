@@ -52,9 +52,7 @@ def test_the_crop_keeps_its_place_in_the_world(brain: tuple[Volume, NDArray[np.b
 def test_flipped_and_permuted_scans_give_the_same_crop(brain: tuple[Volume, NDArray[np.bool_]]):
     volume, mask = brain
     # stored k, i, j with i and k reversed
-    stored, stored_mask = (
-        np.ascontiguousarray(a[::-1, :, ::-1].transpose(2, 0, 1)) for a in (volume.values, mask)
-    )
+    stored, stored_mask = (np.ascontiguousarray(a[::-1, :, ::-1].transpose(2, 0, 1)) for a in (volume.values, mask))
     affine = np.zeros((4, 4))
     affine[2, 0], affine[0, 1], affine[1, 2], affine[3, 3] = -1, -1, 1, 1
     affine[:3, 3] = [-11 + 39, 7, 5 + 55]

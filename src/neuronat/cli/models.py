@@ -49,17 +49,13 @@ def info(model: str, as_json: bool) -> None:
     if as_json:
         click.echo(write_card(card), nl=False)
         return
-    stages = ", ".join(
-        f"{name} ({spec.architecture}, {spec.n_classes} classes)" for name, spec in card.stages.items()
-    )
+    stages = ", ".join(f"{name} ({spec.architecture}, {spec.n_classes} classes)" for name, spec in card.stages.items())
     click.echo(f"name         {card.name}, version {card.version}\ndescription  {card.description}")
     click.echo(f"networks     {stages}\nprotocols    {', '.join(card.schemes)}")
     spec = card.scan
     mask = "with a brain mask" if spec.needs_mask else "no mask needed"
     click.echo(f"scan         {spec.modality}, {spec.spacing_mm:g} mm, {spec.orientation}, {mask}")
-    click.echo(
-        f"trained on   {card.training.material} ({card.training.n_scans} scans, seed {card.training.seed})"
-    )
+    click.echo(f"trained on   {card.training.material} ({card.training.n_scans} scans, seed {card.training.seed})")
     for accuracy in card.accuracy:
         click.echo(f"accuracy     {accuracy.measure} {accuracy.value:.4g} on {accuracy.measured_on}")
     click.echo(f"licence      {card.licence}")
@@ -81,9 +77,7 @@ def verify(models: tuple[str, ...]) -> None:
 
 @command.command(name="import")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option(
-    "--to", "folder", type=click.Path(path_type=Path), help="Folder to keep models in. [default: yours]"
-)
+@click.option("--to", "folder", type=click.Path(path_type=Path), help="Folder to keep models in. [default: yours]")
 def import_(source: Path, folder: Path | None) -> None:
     """Import a model from SOURCE, a zip file or a folder; nothing in it is executed."""
     from neuronat.nets.archive import import_model

@@ -35,9 +35,7 @@ def correct_bias(volume: Volume, mask: NDArray[np.bool_]) -> Volume:
     """
     inside = volume.values[mask]
     low, high = np.percentile(inside, [0.5, 99.5])
-    scaled = (
-        np.clip((volume.values - low) / max(float(high - low), 1e-12), 0.0, 1.2).astype(np.float32) + 0.05
-    )
+    scaled = np.clip((volume.values - low) / max(float(high - low), 1e-12), 0.0, 1.2).astype(np.float32) + 0.05
     scaled[~mask] = 0.0
     field = _estimate_log_field(scaled, mask)
     corrected = np.where(mask, scaled / np.exp(field), 0.0).astype(np.float32)

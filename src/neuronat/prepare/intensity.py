@@ -69,9 +69,7 @@ def tissue_peaks(values: NDArray[np.float32]) -> tuple[float, float]:
     """
     low, high = (float(q) for q in np.percentile(values, [0.5, 99.8]))
     if not high > low:
-        raise UnusableInputError(
-            "the grey values inside the brain mask are constant; a T1-weighted scan has contrast"
-        )
+        raise UnusableInputError("the grey values inside the brain mask are constant; a T1-weighted scan has contrast")
     counts, edges = np.histogram(values, N_BINS, (low, high))
     centres = (edges[:-1] + edges[1:]) / 2
     means = np.quantile(values, [0.06, 0.38, 0.82]).astype(np.float64)

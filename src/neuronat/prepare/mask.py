@@ -196,9 +196,7 @@ def _require_brain(mask: NDArray[np.bool_], scan: Volume, what: str, *, force: b
         raise UnusableInputError(f"{what} is empty; give a mask of the brain")
     inside = scan.values[mask]
     if inside.min() == inside.max():
-        raise UnusableInputError(
-            f"{what} covers no contrast (every voxel is {inside[0]:g}); give another mask"
-        )
+        raise UnusableInputError(f"{what} covers no contrast (every voxel is {inside[0]:g}); give another mask")
     body_ml = mask.sum() * voxel_volume_mm3(scan.affine) / 1000
     if not force and not LEAST_BRAIN_ML <= body_ml <= MOST_BRAIN_ML:
         raise UnusableInputError(

@@ -65,9 +65,7 @@ def prepare_scan(volume: Volume, mask: NDArray[np.bool_]) -> PreparedScan:
     field is estimated on the working grid.
     """
     if mask.shape != volume.values.shape:
-        raise GridError(
-            f"the mask has {mask.shape} voxels, the scan {volume.values.shape}; give a mask of this scan"
-        )
+        raise GridError(f"the mask has {mask.shape} voxels, the scan {volume.values.shape}; give a mask of this scan")
     i, j, k = volume.values.shape
     grid = plan_grid(volume.affine, (i, j, k))
     working_mask = mask_to_working(mask, grid)

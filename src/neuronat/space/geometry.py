@@ -110,9 +110,7 @@ def require_spacing(pixdim: tuple[float, ...], forms: Forms) -> None:
         )
 
 
-def grid_warnings(
-    affine: NDArray[np.float64], shape: tuple[int, int, int], *, force: bool
-) -> tuple[str, ...]:
+def grid_warnings(affine: NDArray[np.float64], shape: tuple[int, int, int], *, force: bool) -> tuple[str, ...]:
     """Return what is odd about the grid of a scan; refuse one that cannot hold a brain, unless forced.
 
     Parameters
@@ -159,9 +157,7 @@ def grid_warnings(
     return tuple(refusals + warnings)
 
 
-def lettered_affine(
-    letters: str, shape: tuple[int, int, int], pixdim: tuple[float, ...]
-) -> NDArray[np.float64]:
+def lettered_affine(letters: str, shape: tuple[int, int, int], pixdim: tuple[float, ...]) -> NDArray[np.float64]:
     """Return the affine of axes that grow towards `letters`, with the world's origin in the volume's centre.
 
     Notes
@@ -223,9 +219,7 @@ def _compare_forms(
             return ("the sform is singular or not finite: the qform is used",)
         return ("the qform cannot be used: the sform is",) if forms.qform_code and qform is None else ()
     if np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0 and not is_decided:
-        raise GridError(
-            "sform and qform are mirror images of each other; decide with --use-form sform or qform"
-        )
+        raise GridError("sform and qform are mirror images of each other; decide with --use-form sform or qform")
     apart_mm = float(np.linalg.norm(corners_mm(sform, shape) - corners_mm(qform, shape), axis=1).max())
     cosines = (sform[:3, :3] / spacing_mm(sform) * (qform[:3, :3] / spacing_mm(qform))).sum(axis=0)
     apart_degrees = float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).max())
@@ -242,9 +236,7 @@ def _compare_spacing(affine: NDArray[np.float64], pixdim: tuple[float, ...]) -> 
     spacing = spacing_mm(affine)
     if (np.abs(np.array(pixdim) - spacing) <= 0.01 * spacing).all():
         return ()
-    return (
-        f"header spacing {_listed(pixdim)} differs from the affine's {_listed(spacing)}: the affine is used",
-    )
+    return (f"header spacing {_listed(pixdim)} differs from the affine's {_listed(spacing)}: the affine is used",)
 
 
 def _in_mm(placement: Placement, unit_code: int) -> Placement:

@@ -39,9 +39,7 @@ def pick_frame(extents: tuple[int, ...], frame: int | None) -> int:
             f"choose one with --frame K, 0 to {n_frames - 1}"
         )
     if frame is not None and frame >= n_frames:
-        raise UnusableInputError(
-            f"has {n_frames} frames; frame {frame} does not exist; choose 0 to {n_frames - 1}"
-        )
+        raise UnusableInputError(f"has {n_frames} frames; frame {frame} does not exist; choose 0 to {n_frames - 1}")
     return frame or 0
 
 
@@ -74,14 +72,10 @@ def require_readable_size(
     -----
     Source: ours. Deflate packs at most 1032 to 1, so a gzip file bounds what it can hold.
     """
-    claim = (
-        f"header claims {' x '.join(str(n) for n in header.extents)} voxels ({header.n_declared_bytes} bytes)"
-    )
+    claim = f"header claims {' x '.join(str(n) for n in header.extents)} voxels ({header.n_declared_bytes} bytes)"
     limit = max_voxels or MOST_VOXELS
     if header.n_frame_voxels > limit:
-        raise UnusableInputError(
-            f"{claim}, and the limit is {limit} voxels; repair the file, or see --max-voxels"
-        )
+        raise UnusableInputError(f"{claim}, and the limit is {limit} voxels; repair the file, or see --max-voxels")
     if not is_compressed and header.n_declared_bytes > n_stored_bytes:
         raise UnusableInputError(
             f"file is cut off: expected {header.n_declared_bytes} bytes, got {n_stored_bytes}; copy it again"

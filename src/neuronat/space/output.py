@@ -74,14 +74,10 @@ def write_image(path: Path, head: bytes, frames: Iterable[NDArray[Any]]) -> None
     written = hashlib.sha256()
 
     def write(stream: BinaryIO) -> None:
-        pieces = chain(
-            [head], (frame.astype(header.dtype, copy=False).tobytes(order="F") for frame in frames)
-        )
+        pieces = chain([head], (frame.astype(header.dtype, copy=False).tobytes(order="F") for frame in frames))
         if path.name.endswith((".gz", ".mgz")):
             level = 6 if header.dtype.kind in "iu" else 1  # floats hardly shrink, and take long
-            with gzip.GzipFile(
-                filename="", mode="wb", compresslevel=level, fileobj=stream, mtime=0
-            ) as packed:
+            with gzip.GzipFile(filename="", mode="wb", compresslevel=level, fileobj=stream, mtime=0) as packed:
                 n_written = _copy(pieces, packed, written)
         else:
             n_written = _copy(pieces, stream, written)

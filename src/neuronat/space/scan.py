@@ -35,9 +35,7 @@ class ReadOptions:
             raise ConfigError(f"max_voxels must be above 0; got {self.max_voxels}")
         letters = self.assume_orientation
         if letters is not None:
-            axes = sorted(
-                "LR" if c in "LR" else "AP" if c in "AP" else "IS" for c in letters if c in "LRAPIS"
-            )
+            axes = sorted("LR" if c in "LR" else "AP" if c in "AP" else "IS" for c in letters if c in "LRAPIS")
             if len(letters) != 3 or axes != ["AP", "IS", "LR"]:
                 raise ConfigError(f"assume_orientation must be three letters such as LAS; got {letters!r}")
 

@@ -11,9 +11,7 @@ from neuronat.errors import MissingInputError, UnusableInputError
 __all__ = ["foreign_type", "partner_of", "require_file"]
 
 IMAGE_ENDINGS = (".nii", ".nii.gz", ".mgz", ".mgh", ".hdr", ".img")
-POINTER_HINT = (
-    "the content was not downloaded (git-annex or git-lfs pointer); run `datalad get` or `git lfs pull`"
-)
+POINTER_HINT = "the content was not downloaded (git-annex or git-lfs pointer); run `datalad get` or `git lfs pull`"
 FOREIGN = (
     (b"%PDF", "a PDF"),
     (b"PK\x03\x04", "a zip archive; unpack it and convert DICOM to NIfTI, for example with dcm2niix"),
