@@ -60,7 +60,7 @@ def smooth_eigenvectors(mask: NDArray[np.bool_]) -> Eigenpairs:
     Parameters
     ----------
     mask : (I, J, K) bool
-        One connected component of N >= 2 voxels.
+        One connected component of N voxels.
 
     Returns
     -------

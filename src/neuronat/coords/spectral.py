@@ -139,10 +139,9 @@ def spectral_in_box(brain: NDArray[np.bool_], steps_mm: NDArray[np.float64]) -> 
     """Return the spectral coordinates of a mask that is cropped and runs nearest to right, front and up."""
     main = main_component(brain)
     coordinates = np.zeros((3, *brain.shape), np.float32)
-    if main.sum() > 1:
-        values, vectors = smooth_eigenvectors(main)
-        xyz_mm = np.stack([offset[main] for offset in offsets_from_centre(main, steps_mm)], axis=1)
-        coordinates[:, main] = along_world_axes(values, vectors, xyz_mm).T
+    values, vectors = smooth_eigenvectors(main)
+    xyz_mm = np.stack([offset[main] for offset in offsets_from_centre(main, steps_mm)], axis=1)
+    coordinates[:, main] = along_world_axes(values, vectors, xyz_mm).T
     detached = np.argwhere(brain & ~main)
     if len(detached):
         surface = np.argwhere(main & ~ndimage.binary_erosion(main))
