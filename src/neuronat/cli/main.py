@@ -15,7 +15,7 @@ COMMANDS = {
     "segment": "Label the structures of T1-weighted scans.",
     "train": "Train the networks that CONFIG (a TOML file, see recipes/) describes.",
     "evaluate": "Compare PREDICTED label maps with a REFERENCE, structure by structure.",
-    "compare": "Compare the tables of evaluate: box plots and paired tests.",
+    "compare": "Compare methods by the tables that evaluate wrote for them.",
     "models": "List, inspect, verify, import and export models.",
     "check": "Say what a scan is and what would be done; compute nothing.",
     "demo": "Do the main job on the template that the installation carries.",
