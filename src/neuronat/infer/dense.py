@@ -15,29 +15,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuronat.errors import ConfigError, ShapeError
-from neuronat.infer.cells import cell_rows, cell_table, gather_cells
+from neuronat.infer.cells import cell_table
 from neuronat.infer.fold import FoldedNet, classify, fold_network
+from neuronat.infer.hidden import hidden_values, plan_parts
 from neuronat.infer.patches import padded_intensities
-from neuronat.infer.plan import PHASES, phase_counts, plan_tiles
+from neuronat.infer.plan import PHASES, plan_tiles
 from neuronat.infer.vote import add_votes, mean_votes, open_ballot
 from neuronat.nets.deepnat import PATCH_SIZE, DeepNat, task_offsets
 from neuronat.nets.shared import first_features, lattice_variants
 
 __all__ = ["DenseConfig", "dense_opinions", "predict_dense"]
 
-Extents = tuple[int, int, int]
 ROWS = {"cpu": 2048, "cuda": 32768}  # voxels at a time in the fully connected layers: what the caches hold
 
 
 @dataclass(frozen=True, kw_only=True)
 class DenseConfig:
-    """How a volume is computed, in tiles of at most `tile_vox`^3 voxels.
+    """How a volume is computed, in tiles of at most `tile_vox`^3 voxels each.
 
     `precision`: `float32` computes in the network's own precision and is exact; `bfloat16` is faster and is not.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    tile_vox: int = 48
+    tile_vox: int = 64
     precision: str = "float32"
 
     def __post_init__(self) -> None:
@@ -141,38 +141,29 @@ def dense_opinions(
         with _exactly():
             features = first_features(folded.net, padded[:, :, i, j, k])
         for phase in PHASES:
-            lattice = np.argwhere(mask[tile.box][tuple(slice(first, None, 2) for first in phase)])
-            if len(lattice) > 0:
-                centres = 2 * lattice + phase + tile.start
-                here = channels[:, centres[:, 0], centres[:, 1], centres[:, 2]].T
-                found = _phase_opinions(folded, features, phase_counts(tile, phase), phase, (lattice, here))
-                for rows, opinions in found:
-                    yield torch.from_numpy(centres[rows]).to(config.device), opinions
+            inside = mask[tile.box][tuple(slice(first, None, 2) for first in phase)]
+            if inside.any():
+                for lattice, hidden in _hidden_of_phase(folded, features, inside, phase):
+                    centres = 2 * lattice + phase + tile.start
+                    here = torch.from_numpy(channels[:, centres[:, 0], centres[:, 1], centres[:, 2]].T.copy())
+                    with _exactly():
+                        opinions = classify(folded, hidden, here.to(hidden))
+                    yield torch.from_numpy(centres).to(config.device), opinions
 
 
-def _phase_opinions(
-    folded: FoldedNet,
-    features: Tensor,
-    counts: Extents,
-    phase: Extents,
-    centres: tuple[NDArray[np.int64], NDArray[np.float32]],
-) -> Iterator[tuple[slice, Tensor]]:
-    """Yield the opinions (N, T, C) of a phase's centres, some at a time, and which of the centres they are.
-
-    `centres` are their places in the phase (V, 3) and their coordinates (V, K).
-    """
-    lattice, coordinates = centres
-    i, j, k = (slice(first, first + 15 + 2 * n) for first, n in zip(phase, counts, strict=True))
+def _hidden_of_phase(
+    folded: FoldedNet, features: Tensor, inside: NDArray[np.bool_], phase: tuple[int, int, int]
+) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    """Yield centres of a phase, counted within it (N, 3), and their hidden values (N, H), some at a time."""
+    i, j, k = (slice(first, first + 15 + 2 * n) for first, n in zip(phase, inside.shape, strict=True))
     with _exactly():
         table = cell_table(lattice_variants(folded.net, features[:, :, i, j, k]))
-        here = torch.from_numpy(np.ascontiguousarray(coordinates)).to(table)
     size = ROWS.get(features.device.type, min(ROWS.values()))
-    for start in range(0, len(lattice), size):
-        rows = slice(start, start + size)
+    is_exact = torch.finfo(table.dtype).bits >= 32  # shared products round their differences once more
+    for part in plan_parts(inside, size, in_blocks=is_exact):
         with _exactly():
-            cells = gather_cells(table, torch.from_numpy(cell_rows(lattice[rows], counts)).to(table.device))
-            opinions = classify(folded, cells, here[rows])
-        yield rows, opinions
+            hidden = hidden_values(folded.hidden, table, inside.shape, part)
+        yield part.centres, hidden
 
 
 @contextmanager
