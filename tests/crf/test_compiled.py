@@ -59,3 +59,10 @@ def test_where_nothing_can_be_written_nothing_is_kept(without_a_place, monkeypat
     monkeypatch.setattr(module.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
     assert compiled(add_one)(2) == 3
     assert without_a_place == [True, False]
+
+
+def test_a_folder_of_somebody_else_is_not_trusted(without_a_place, monkeypatch):
+    somebody = os.getuid() + 1
+    monkeypatch.setattr(module.os, "getuid", lambda: somebody)  # what we make belongs to us, and so not to them
+    compiled(add_one)
+    assert without_a_place == [True, False]
