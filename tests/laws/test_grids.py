@@ -64,7 +64,8 @@ def test_blobs_come_to_the_working_grid_and_back_where_they_were(angles, spacing
     native = labels_to_native(ball, grid)
     np.testing.assert_allclose(centroid_mm(native, 41, affine), centre, atol=0.1)
     volume = np.count_nonzero(native) * np.prod(spacing)
-    np.testing.assert_allclose(volume, np.count_nonzero(ball), rtol=0.15)
+    # in or out by the largest share: under a voxel of 2.5 mm the surface of a 4 mm ball curves away, so volume is lost
+    np.testing.assert_allclose(volume, np.count_nonzero(ball), rtol=0.2)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
