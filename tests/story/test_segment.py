@@ -198,7 +198,8 @@ def test_a_real_brain_passes_every_gate_and_0_8_mm_comes_back_on_its_own_grid(
     source = Path(data) / "malc" / "sub-1000" / "anat" / "sub-1000_desc-brain_T1w.nii.gz"
     fine = tmp_path / "fine.nii.gz"
     image = nibabel.load(source)
-    shrunk = ndimage.zoom(np.asarray(image.dataobj).astype(np.float32), 1.25, order=0, grid_mode=True, mode="grid-constant")
+    values = np.asarray(image.dataobj).astype(np.float32)
+    shrunk = ndimage.zoom(values, 1.25, order=0, grid_mode=True, mode="grid-constant")
     affine = image.affine.copy()
     affine[:3, :3] *= 0.8
     affine[:3, 3] -= 0.1 * image.affine[:3, :3].sum(1)
