@@ -44,6 +44,13 @@ def test_opinions_are_those_of_the_patches_in_double_precision(brain, make_net, 
     np.testing.assert_allclose(found[some], expected, rtol=0, atol=1e-13)
 
 
+@pytest.mark.slow
+def test_opinions_are_those_of_the_patches_at_every_voxel_in_double_precision(brain, make_net):
+    net = make_net()
+    expected = predict_patches(net, brain[0], brain[1], np.argwhere(brain[2]))
+    np.testing.assert_allclose(opinions_by_voxel(net, brain, tile_vox=7), expected, rtol=0, atol=1e-13)
+
+
 @pytest.mark.parametrize("tile_vox", [8, 64])
 def test_the_vote_is_that_of_the_patches_at_every_voxel(brain, make_net, tile_vox):
     net = make_net(torch.float32)
