@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import nibabel
@@ -184,3 +185,19 @@ def test_what_is_missing_or_unfit_is_named(run, tmp_path):
         assert complaint in done.stderr
         assert done.stderr.count("\n") == 1
     assert not table.exists()
+
+
+@pytest.mark.data
+def test_manual_labels_agree_with_themselves_at_both_levels(run, tmp_path):
+    data = os.environ.get("NEURONAT_DATA")
+    if not data:
+        pytest.skip("NEURONAT_DATA names no folder of scans")
+    anat = Path(data) / "malc" / "sub-1000" / "anat"
+    fine = anat / "sub-1000_seg-neuromorphometrics_dseg.nii.gz"
+    n_fine = len(np.unique(np.asarray(nibabel.load(fine).dataobj))) - 1
+    for scheme, n_known in (("deepnat25", 25), ("neuromorphometrics", n_fine)):
+        done = run("evaluate", fine, fine, "-o", tmp_path / "table.tsv", "--scheme", scheme)
+        assert done.exit_code == 0
+        rows = rows_of(tmp_path / "table.tsv")
+        assert sum(row[1:4] == ["1.000000", "0.0000", "0.0000"] for row in rows.values()) == n_known
+        assert all(row[1] == "n/a" for row in rows.values() if row[1] != "1.000000")

@@ -44,5 +44,11 @@ def test_the_page_shows_means_the_tests_that_matter_and_what_was_left_out():
     assert "| 4 | ventricle | n/a |" in page
 
 
+def test_the_page_says_why_there_is_no_p():
+    few = PairedTest("x|1", "y", None, "all structures", 5, 0.02, np.nan, np.nan, np.nan, "5 scans differ; needs 6")
+    page = comparison_page(ONE, SUMMARIES, (few,), correction="holm")
+    assert "| x\\|1 | y | all structures | 0.02 | n/a (5 scans differ; needs 6) | n/a |" in page
+
+
 def test_a_page_of_one_method_has_no_tests():
     assert "Differences" not in comparison_page(ONE, SUMMARIES, (), correction="holm")

@@ -47,14 +47,16 @@ def test_scans_pair_whatever_describes_the_labels():
 
 def test_a_name_may_go_on_from_the_other_and_the_reference_names_the_scan():
     pairs, unpaired = paired(
-        ["1003_3_seg-deepnat25_dseg.nii.gz", "sub-01_ses-a_dseg.nii", "sub-1_dseg.nii"],
-        ["1003_3_glm.nii.gz", "sub-01_dseg.nii", "sub-10_dseg.nii"],
+        ["1003_3_seg-deepnat25_dseg.nii.gz", "sub-01_ses-a_dseg.nii", "sub-1_dseg.nii", "sub-20_dseg.nii"],
+        ["1003_3_glm.nii.gz", "sub-01_dseg.nii", "sub-10_dseg.nii", "sub-2_dseg.nii"],
     )
     assert pairs == [
         ("1003_3_glm", "1003_3_seg-deepnat25_dseg.nii.gz", "1003_3_glm.nii.gz"),
         ("sub-01", "sub-01_ses-a_dseg.nii", "sub-01_dseg.nii"),
     ]
-    assert unpaired == ["sub-1_dseg.nii", "sub-10_dseg.nii"]
+    assert unpaired == ["sub-1_dseg.nii", "sub-20_dseg.nii", "sub-10_dseg.nii", "sub-2_dseg.nii"]
+    # in the order of the references' names: "-" comes before "_"
+    assert [scan for scan, *_ in paired(["x.nii", "x-1.nii"], ["x_z.nii", "x-1.nii"])[0]] == ["x-1", "x_z"]
 
 
 def test_two_sessions_do_not_pair_with_one_reference():
@@ -82,8 +84,9 @@ def test_the_scheme_decides_where_several_fit():
     both = ["sub-01_seg-deepnat25_dseg.nii.gz", "sub-01_seg-neuromorphometrics_dseg.nii.gz"]
     for scheme, chosen in zip(("deepnat25", "neuromorphometrics"), both, strict=True):
         assert paired(both, both, scheme)[0] == [("sub-01", chosen, chosen)]
-    # only one side has it by name; the other maps onto it
-    assert paired([both[0]], [both[1]], "deepnat25")[0] == [("sub-01", both[0], both[1])]
+    # neither side has it by name; two map onto it
+    others = ["sub-01_seg-tissue_dseg.nii.gz", "sub-01_seg-freesurfer_dseg.nii.gz"]
+    assert paired([both[1]], others, "deepnat25")[0] == [("sub-01", both[1], others[1])]
 
 
 def test_what_nothing_decides_is_refused_with_the_names():

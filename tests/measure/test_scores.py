@@ -113,7 +113,7 @@ def test_the_table_is_read_back():
         "sub-01\t7\ta b\t0.912345\t1.4142\t0.2500\t1234.5\t1000000",
         "sub-02\t7\ta b\tn/a\tn/a\tn/a\t0\t0",
     ]
-    first, second = parse_scores(text)
+    first, second = parse_scores("\ufeff" + text)  # as spreadsheets write it
     assert first == scores[0]
     assert (second.scan, second.volume_predicted_mm3, np.isnan(second.dice)) == ("sub-02", 0.0, True)
 

@@ -18,10 +18,10 @@ NAMES = ("Left-Thalamus", "3rd-Ventricle", "Right-Thalamus")
 
 
 def test_a_box_is_computed_by_hand():
-    # quartiles 2, 3, 4: whiskers reach to -1 and 7, so that 30 lies beyond and 5 does not
-    box = summarize_box(np.array([30.0, 1.0, np.nan, 2.0, 3.0, 4.0, 3.0, 2.0, 3.0, 5.0]))
+    # quartiles 2, 3, 4: whiskers reach to -1 and 7, so that 8 lies beyond and 5 does not
+    box = summarize_box(np.array([8.0, 1.0, np.nan, 2.0, 3.0, 4.0, 3.0, 2.0, 3.0, 5.0]))
     assert (box.low, box.first, box.median, box.third, box.high) == (1.0, 2.0, 3.0, 4.0, 5.0)
-    np.testing.assert_array_equal(box.beyond, [30.0])
+    np.testing.assert_array_equal(box.beyond, [8.0])
 
 
 def test_nothing_known_has_no_box_and_one_value_a_flat_one():
@@ -43,6 +43,11 @@ def test_nothing_known_has_no_box_and_one_value_a_flat_one():
 def test_names_lose_their_side(name, base, side):
     ((row,),) = paired_rows([name])
     assert (row.position, row.base, row.side) == (0, base, side)
+
+
+def test_left_stands_above_right_whatever_the_order():
+    groups = paired_rows(["Right-Thalamus", "3rd-Ventricle", "Left-Thalamus"])
+    assert [[row.position for row in group] for group in groups] == [[2, 0], [1]]
 
 
 def test_methods_share_a_row_and_groups_have_a_gap():
