@@ -76,8 +76,14 @@ def answer_whole(
     net = model.whole
     if net is None:
         raise ModelError(f"model {model.name}: labels patch by patch, not whole scans")
-    grey = scale_brightness(prepared.intensities)
-    features = encode_scan(net.to(device), grey, TileConfig(device=device), lambda d: progress("encoding", 0.7 * d))
+    if net.n_channels > 1:
+        progress("coordinates", 0.0)
+        coordinates = brain_coordinates(prepared.mask, prepared.affine)
+        channels = np.concatenate([prepared.intensities[None], coordinates])
+    else:
+        channels = scale_brightness(prepared.intensities)[None]
+    config = TileConfig(device=device)
+    features = encode_scan(net.to(device), channels, config, lambda done: progress("encoding", 0.1 + 0.6 * done))
     answers = {}
     for number, protocol in enumerate(protocols):
         progress(protocol, 0.7 + 0.3 * number / len(protocols))
@@ -117,7 +123,7 @@ def find_brain(model: Model, grey: NDArray[np.float32], device: torch.device, pr
     net = model.whole
     if net is None:
         raise ModelError(f"model {model.name}: cannot find the brain in a raw head")
-    scaled = scale_brightness(grey)
+    scaled = scale_brightness(grey)[None]
     features = encode_scan(
         net.to(device), scaled, TileConfig(device=device), lambda d: progress("finding the brain", d)
     )
