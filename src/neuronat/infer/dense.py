@@ -137,7 +137,7 @@ def dense_opinions(
     padded = padded_intensities(intensities, config.device).to(dtype)
     channels = coordinates[list(net.config.coordinate_channels)]
     for tile in plan_tiles(mask, config.tile_vox):
-        i, j, k = (slice(edge.start, edge.stop + PATCH_SIZE - 1) for edge in tile.box)
+        i, j, k = (slice(edge.start, edge.stop + PATCH_SIZE) for edge in tile.box)  # one more than the patches see
         with _exactly():
             features = first_features(folded.net, padded[:, :, i, j, k])
         for phase in PHASES:
@@ -155,7 +155,7 @@ def _hidden_of_phase(
     folded: FoldedNet, features: Tensor, inside: NDArray[np.bool_], phase: tuple[int, int, int]
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
     """Yield centres of a phase, counted within it (N, 3), and their hidden values (N, H), some at a time."""
-    i, j, k = (slice(first, first + 15 + 2 * n) for first, n in zip(phase, inside.shape, strict=True))
+    i, j, k = (slice(first, first + 16 + 2 * n) for first, n in zip(phase, inside.shape, strict=True))
     with _exactly():
         table = cell_table(lattice_variants(folded.net, features[:, :, i, j, k]))
     size = ROWS.get(features.device.type, min(ROWS.values()))
