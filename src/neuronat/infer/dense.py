@@ -34,11 +34,14 @@ class DenseConfig:
     """How a volume is computed, in tiles of at most `tile_vox`^3 voxels each.
 
     `precision`: `float32` computes in the network's own precision and is exact; `bfloat16` is faster and is not.
+    `every_voxel`: the cascade's first stage answers at every voxel by itself, not only where there is a doubt
+    (`infer.foreground`).
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     tile_vox: int = 64
     precision: str = "float32"
+    every_voxel: bool = False
 
     def __post_init__(self) -> None:
         if self.tile_vox < 1:
