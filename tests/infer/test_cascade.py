@@ -48,7 +48,9 @@ def test_a_single_step_is_the_structures_network_over_the_whole_mask(networks, b
 @pytest.mark.parametrize("every_voxel", [True, False])
 def test_progress_names_the_stages_and_rises_to_one(networks, brain, every_voxel):
     seen = []
-    brain_probabilities(networks, *brain, DenseConfig(every_voxel=every_voxel), lambda step, done: seen.append((step, done)))
+    brain_probabilities(
+        networks, *brain, DenseConfig(every_voxel=every_voxel), lambda step, done: seen.append((step, done))
+    )
     steps, shares = zip(*seen, strict=True)
     assert list(dict.fromkeys(steps)) == ["foreground", "structures"]
     assert list(shares) == sorted(shares)

@@ -14,6 +14,7 @@ from neuronat.crf.meanfield import CrfConfig, refine_voxels
 from neuronat.errors import ConfigError, ModelError, UnusableInputError, UsageError
 from neuronat.infer.cascade import brain_probabilities
 from neuronat.infer.dense import DenseConfig
+from neuronat.infer.islands import IslandConfig, without_islands
 from neuronat.measure.volumes import structure_volumes
 from neuronat.nets.store import Model
 from neuronat.pipeline.plausible import brain_doubts, contrast_doubts, label_doubts
@@ -156,6 +157,9 @@ def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, prog
         )
         if config.has_crf:
             rows = _refined(rows, prepared, model, _part(progress, start + 0.8 * share, 0.2 * share))
+        if not config.keeps_islands:
+            spacing = spacing_mm(prepared.affine)
+            rows = without_islands(rows, prepared.mask, spacing, model.schemes[protocol], IslandConfig())
         found = BrainProbabilities(rows, model.schemes[protocol], prepared, config.space == "native")
         computed[protocol] = found
         labels[protocol] = _label_map(found)
