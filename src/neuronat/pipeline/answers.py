@@ -14,10 +14,11 @@ from neuronat.crf.meanfield import CrfConfig, refine_voxels
 from neuronat.errors import ConfigError, ModelError, UnusableInputError
 from neuronat.infer.cascade import brain_probabilities
 from neuronat.infer.dense import DenseConfig
+from neuronat.infer.islands import IslandConfig, without_islands
 from neuronat.infer.protocols import class_probabilities, most_probable, probability_channels
 from neuronat.infer.tiles import TileConfig, encode_scan
 from neuronat.nets.store import Model
-from neuronat.pipeline.settings import Progress
+from neuronat.pipeline.settings import Progress, SegmentConfig
 from neuronat.prepare.intensity import scale_brightness
 from neuronat.prepare.scan import PreparedScan
 from neuronat.space.affine import spacing_mm
@@ -36,7 +37,7 @@ class Answer:
 
 
 def answer_patchwise(
-    model: Model, prepared: PreparedScan, device: torch.device, progress: Progress, *, has_crf: bool
+    model: Model, prepared: PreparedScan, device: torch.device, progress: Progress, config: SegmentConfig
 ) -> Answer:
     """Let a DeepNAT label a prepared brain, and the CRF refine it.
 
@@ -59,8 +60,11 @@ def answer_patchwise(
         DenseConfig(device=device),
         lambda step, done: progress(step, 0.05 + 0.8 * done),
     )
-    if has_crf:
+    if config.has_crf:
         rows = _refined(rows, prepared, model, progress)
+    if not config.keeps_islands:
+        scheme = next(iter(model.schemes.values()))
+        rows = without_islands(rows, prepared.mask, spacing_mm(prepared.affine), scheme, IslandConfig())
     return Answer(rows.argmax(1).astype(np.uint8), lambda: iter(rows.T))
 
 

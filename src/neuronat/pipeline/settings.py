@@ -26,9 +26,9 @@ class SegmentConfig:
 
     `models`: names or folders; those of the default pipeline if empty. `protocols`: which of theirs, all if
     empty. `mask`: brain mask of the one scan. `stripped`: whether the scan is 0 outside the brain. `space`: the grid
-    of the outputs, the scan's own or the working grid. `n_threads`: None for torch's own choice. `force` lifts the
-    refusals of scans that do not look like a T1 of a brain. `overwrite`: replace a result of other scans, models or
-    settings.
+    of the outputs, the scan's own or the working grid. `keeps_islands`: small pieces far from a structure's body
+    stay. `n_threads`: None for torch's own choice. `force` lifts the refusals of scans that do not look like a T1 of a
+    brain. `overwrite`: replace a result of other scans, models or settings.
     """
 
     models: tuple[str, ...] = ()
@@ -36,6 +36,7 @@ class SegmentConfig:
     mask: Path | None = None
     stripped: str = "auto"
     has_crf: bool = True
+    keeps_islands: bool = False
     has_probabilities: bool = False
     space: str = "native"
     file_format: str = "nii.gz"
@@ -71,6 +72,7 @@ def result_settings(config: SegmentConfig) -> dict[str, Any]:
         "protocols": list(config.protocols),
         "stripped": config.stripped,
         "crf": config.has_crf,
+        "keeps_islands": config.keeps_islands,
         "probabilities": config.has_probabilities,
         "space": config.space,
         "format": config.file_format,
