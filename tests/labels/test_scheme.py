@@ -123,16 +123,16 @@ def test_a_table_of_ones_own_is_loaded_by_path_or_from_a_folder(tmp_path):
     assert load_scheme("hmrf", tmp_path).ids == (0, 1, 2, 3)
     with pytest.raises(LabelError, match="'other' is not known; known are atropos"):
         load_scheme("other", tmp_path)
-    with pytest.raises(MissingInputError, match="other.tsv: label table cannot be read"):
+    with pytest.raises(MissingInputError, match=r"other\.tsv: label table cannot be read"):
         load_scheme("other.tsv", tmp_path)
     (tmp_path / "my_tool.tsv").write_text(TABLE, encoding="utf-8")
-    with pytest.raises(LabelError, match="my_tool.tsv: a protocol's name has lower-case letters and digits only"):
+    with pytest.raises(LabelError, match=r"my_tool\.tsv: a protocol's name has lower-case letters and digits only"):
         load_scheme("my_tool", tmp_path)
 
 
 def test_a_table_that_is_no_text_and_one_too_long_are_refused(tmp_path):
     (tmp_path / "binary.tsv").write_bytes(b"index\tname\n0\t\xff\n")
-    with pytest.raises(LabelError, match="binary.tsv: is no text in UTF-8"):
+    with pytest.raises(LabelError, match=r"binary\.tsv: is no text in UTF-8"):
         read_scheme(tmp_path / "binary.tsv")
     (tmp_path / "long.tsv").write_text("index\tname\n" + "".join(f"{i}\tx\n" for i in range(257)))
     with pytest.raises(LabelError, match="label scheme long: has 257 classes; at most 256"):
