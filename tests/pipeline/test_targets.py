@@ -99,6 +99,11 @@ def test_a_contrast_that_is_not_t1_is_refused_unless_forced(tmp_path, phantom):
     assert str(found.failure).startswith("sub-02_T2w.nii.gz: does not look like a T1-weighted human brain")
 
 
+def test_a_raw_head_needs_a_mask(phantom_files, tmp_path):
+    (found,) = target_files([phantom_files.scan], ["hmrf"], tmp_path, SegmentConfig(stripped="no"))
+    assert str(found.failure).startswith("sub-01_desc-brain_T1w.nii.gz: is a raw head; give its brain --mask")
+
+
 def test_nothing_starts_without_the_tool_or_with_names_that_clash(tool, phantom_files, tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="no tool is named"):
         outcomes([phantom_files.scan], [], tmp_path / "out")

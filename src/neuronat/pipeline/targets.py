@@ -205,6 +205,8 @@ def _run(targets: Sequence[Target], out: Path, config: SegmentConfig, progress: 
 
 def _prepare(inputs: Inputs, config: SegmentConfig) -> PreparedScan:
     """Prepare a scan; what does not look like a T1 of a brain is refused unless forced."""
+    if inputs.mask is None:
+        raise UnusableInputError("is a raw head; give its brain --mask (neuronat segment writes one)")
     prepared = prepare_scan(inputs.scan.volume, inputs.mask)
     doubts = brain_doubts(prepared.mask, prepared.affine) + contrast_doubts(prepared)
     if doubts and not config.force:
