@@ -41,6 +41,7 @@ class CropConfig:
     ageing_vox: float = 5.0
     n_inside: int = 50000
     n_anywhere: int = 12000
+    n_balanced: int = 0
     deform: DeformConfig = field(default_factory=DeformConfig)
     degrade: DegradeConfig = field(default_factory=DegradeConfig)
     tissue: TissueConfig = field(default_factory=TissueConfig)
@@ -121,6 +122,8 @@ def draw_crop(source: CropSource, config: CropConfig, generator: torch.Generator
     if not is_raw:
         spoilt = torch.where(grey > 0, spoilt, 0.0)
     voxels = _draw_voxels(_nearest(volume.near, places) > 0, config, generator)
+    if config.n_balanced:
+        voxels = torch.cat([voxels, _draw_balanced(maps, source, config.n_balanced, generator)])
     classes = {"brain": mask.flatten()[voxels].long()}
     for protocol, tables in source.tables.items():
         if known := [name for name in tables if name in maps]:
@@ -216,6 +219,18 @@ def _draw_voxels(is_near: Tensor, config: CropConfig, generator: torch.Generator
         return anywhere
     inside = near[torch.randint(len(near), (config.n_inside,), generator=generator, device=device)]
     return torch.cat([inside, anywhere])
+
+
+def _draw_balanced(
+    maps: Mapping[str, Tensor], source: CropSource, n_voxels: int, generator: torch.Generator
+) -> Tensor:
+    """Draw flat voxel indices so that the classes of the first known protocol are equally frequent."""
+    for tables in source.tables.values():
+        for name, table in ((n, t) for n, t in tables.items() if n in maps):
+            classes = table[maps[name].flatten().long()].long()
+            weights = 1 / torch.bincount(classes).clamp(min=1).float()
+            return torch.multinomial(weights[classes], n_voxels, replacement=True, generator=generator)
+    return torch.zeros(0, dtype=torch.long)
 
 
 def _nearest(ids: Tensor, places: Tensor) -> Tensor:
