@@ -8,11 +8,12 @@ from pathlib import Path
 
 from neuronat import __version__
 from neuronat.errors import MissingInputError, NeuronatError, UsageError
-from neuronat.nets.store import Model, load_model
+from neuronat.nets.store import Model
 from neuronat.pipeline.device import choose_device, limit_threads
+from neuronat.pipeline.networks import Networks, chosen_protocols, load_models
 from neuronat.pipeline.outputs import require_same_tables, write_result
 from neuronat.pipeline.result import Result
-from neuronat.pipeline.segment import Networks, chosen_protocols, read_inputs, segment_scan
+from neuronat.pipeline.segment import read_inputs, segment_scan
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, result_settings
 from neuronat.record import (
     Marker,
@@ -28,7 +29,7 @@ from neuronat.record import (
 from neuronat.space.loading import naming
 from neuronat.space.source import require_file
 
-__all__ = ["Outcome", "Task", "plan_tasks", "segment_file", "segment_files"]
+__all__ = ["Outcome", "Task", "input_hash", "plan_tasks", "require_distinct", "segment_file", "segment_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +92,9 @@ def segment_files(
     -----
     Source: ours.
     """
-    _require_distinct(scans, out, config)
-    models = tuple(load_model(name) for name in config.models)
-    protocols = chosen_protocols(models, config.protocols)
+    require_distinct(scans, out, config)
+    models = load_models(config.models)
+    protocols = chosen_protocols(models, config)
     tasks = plan_tasks(scans, out, config, models)
     is_new = not out.exists()
     try:
@@ -106,7 +107,7 @@ def segment_files(
                 make_folder(out)
                 require_same_tables(out, [model.schemes[name] for name, model in protocols.items()])
                 limit_threads(config.n_threads)
-                networks = Networks(protocols, choose_device(config.device))
+                networks = Networks(protocols, choose_device(config.device), models)
             yield _run(task, out, config, networks, progress)
     finally:
         if is_new and out.is_dir() and not any(out.iterdir()):
@@ -141,9 +142,9 @@ def _plan(scan: Path, out: Path, config: SegmentConfig, models: Mapping[str, str
     """Plan one scan."""
     stem = stem_of(scan)
     try:
-        inputs = {shown_name(scan): _input_hash(scan)}
+        inputs = {shown_name(scan): input_hash(scan)}
         if config.mask is not None:
-            inputs[f"mask {shown_name(config.mask)}"] = _input_hash(config.mask)
+            inputs[f"mask {shown_name(config.mask)}"] = input_hash(config.mask)
     except NeuronatError as error:
         return Task(scan=scan, stem=stem, failure=error)
     settings = result_settings(config)
@@ -160,7 +161,7 @@ def _plan(scan: Path, out: Path, config: SegmentConfig, models: Mapping[str, str
     return Task(scan=scan, stem=stem, wanted=wanted, is_done=not differing, outputs=tuple(sorted(there.outputs)))
 
 
-def _input_hash(path: Path) -> str:
+def input_hash(path: Path) -> str:
     """Hash an input; what is no file with content gets its own sentence from reading."""
     if path.is_file():
         return sha256_of(path)
@@ -219,7 +220,7 @@ def _marker_path(out: Path, stem: str) -> Path:
     return out / f"{stem}_done.json"
 
 
-def _require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) -> None:
+def require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) -> None:
     """Raise UsageError if outputs would share a name or replace an input, or scans a mask."""
     if not scans:
         raise UsageError("no scan is named; name at least one")
