@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("swift_pipeline")
 
 OUTPUTS = [
     "seg-deepnat25_dseg.tsv",
+    "sub-01.html",
     "sub-01_desc-brain_mask.json",
     "sub-01_desc-brain_mask.nii.gz",
     "sub-01_done.json",
@@ -149,6 +150,47 @@ def test_probabilities_sum_to_one_and_agree_with_the_labels(segment, phantom_fil
     np.testing.assert_array_equal(np.array(scheme.ids)[values.argmax(-1)], ids)
     sidecar = json.loads((tmp_path / "sub-01_seg-deepnat25_probseg.json").read_text())
     assert sidecar["LabelMap"] == list(scheme.names)
+
+
+def test_the_report_shows_the_result_and_can_be_left_out(segment, phantom_files, tmp_path: Path):
+    assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force").exit_code == 0
+    page = (tmp_path / "out" / "sub-01.html").read_text()
+    assert "<h1>sub-01</h1>" in page
+    assert "forced: brain mask of 35 ml" in page
+    assert json.loads((tmp_path / "out" / "sub-01_seg-deepnat25_dseg.json").read_text())["Models"][0]["SHA256"] in page
+    for options, expected in ((("--no-report", "--overwrite"), False), (("--overwrite",), True)):
+        assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force", *options).exit_code == 0
+        assert (tmp_path / "out" / "sub-01.html").exists() is expected
+
+
+def test_the_report_on_the_working_grid_of_an_anisotropic_scan(segment, phantom_files, tmp_path: Path):
+    image = nibabel.load(phantom_files.scan)
+    thick = nibabel.Nifti1Image(np.asarray(image.dataobj), image.affine @ np.diag([1, 3, 2, 1]))
+    nibabel.save(thick, tmp_path / "thick.nii.gz")
+    for space in ("native", "working"):
+        done = segment(tmp_path / "thick.nii.gz", "-o", tmp_path / space, "--force", "--space", space)
+        assert done.exit_code == 0, done.stderr
+    native, working = ((tmp_path / space / "thick.html").read_text() for space in ("native", "working"))
+    assert "<dd>1 × 3 × 2<small> mm</small></dd>" in native
+    assert "<dd>1 × 1 × 1<small> mm</small></dd>" in working
+
+
+def test_a_mistake_in_the_report_costs_no_labels(segment, phantom_files, tmp_path: Path, monkeypatch):
+    def bug(*_arguments):
+        raise ZeroDivisionError("bug")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("neuronat.pipeline.report.render_page", bug)
+        done = segment(phantom_files.scan, "-o", tmp_path / "out", "--force", "--json")
+    assert done.exit_code == 1
+    assert "labels are whole, but no report (our mistake (ZeroDivisionError: bug)" in done.stderr
+    told = json.loads(done.stdout)["scans"][0]
+    assert (told["state"], told["exit_code"]) == ("done", 1)
+    assert names_in(tmp_path / "out") == [name for name in OUTPUTS if name != "sub-01.html"]
+    again = segment(phantom_files.scan, "-o", tmp_path / "out", "--force")
+    assert (again.exit_code, "settings report: False there, True wanted" in again.stderr) == (2, True)
+    assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force", "--overwrite").exit_code == 0
+    assert names_in(tmp_path / "out") == OUTPUTS
 
 
 def test_mgz_and_the_working_grid_can_be_asked_for(segment, phantom_files, tmp_path: Path):

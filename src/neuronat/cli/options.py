@@ -32,6 +32,9 @@ SEGMENT = (
     click.option("--crf/--no-crf", "has_crf", default=True, show_default=True, help="Refine the labels."),
     click.option("--probabilities", "has_probabilities", is_flag=True, help="Write probabilities as well."),
     click.option(
+        "--report/--no-report", "has_report", default=True, show_default=True, help="Write a page to look at."
+    ),
+    click.option(
         "--space",
         type=click.Choice(("native", "working")),
         default="native",

@@ -11,6 +11,7 @@ from neuronat.errors import MissingInputError, NeuronatError, UsageError
 from neuronat.nets.store import Model, load_model
 from neuronat.pipeline.device import choose_device, limit_threads
 from neuronat.pipeline.outputs import require_same_tables, write_result
+from neuronat.pipeline.report import page_of
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.segment import Networks, chosen_protocols, read_inputs, segment_scan
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, result_settings
@@ -47,7 +48,10 @@ class Task:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Outcome:
-    """What became of one scan: `state` is `done`, `already done` or `failed`; then `failure` says why."""
+    """What became of one scan: `state` is `done`, `already done` or `failed`; then `failure` says why.
+
+    `report_failure` says why a scan that is done has no report.
+    """
 
     scan: Path
     stem: str
@@ -55,6 +59,7 @@ class Outcome:
     outputs: tuple[str, ...] = ()
     result: Result | None = None
     failure: BaseException | None = None
+    report_failure: BaseException | None = None
     duration_s: float = 0.0
 
 
@@ -182,7 +187,8 @@ def _run(task: Task, out: Path, config: SegmentConfig, networks: Networks, progr
         inputs = read_inputs(task.scan, config)
         with naming(task.scan):
             result = segment_scan(inputs, networks, config, lambda step, done: progress(f"{task.stem}: {step}", done))
-        outputs = _write(task, result, out, config)
+        page, report_failure = _page(result, config)
+        outputs = _write(task, result, out, config, page)
     except Exception as error:
         logger.debug("%s failed", task.stem, exc_info=True)
         return Outcome(
@@ -193,25 +199,51 @@ def _run(task: Task, out: Path, config: SegmentConfig, networks: Networks, progr
             duration_s=time.monotonic() - start_s,
         )
     duration_s = time.monotonic() - start_s
-    return Outcome(scan=task.scan, stem=task.stem, state="done", outputs=outputs, result=result, duration_s=duration_s)
+    return Outcome(
+        scan=task.scan,
+        stem=task.stem,
+        state="done",
+        outputs=outputs,
+        result=result,
+        report_failure=report_failure,
+        duration_s=duration_s,
+    )
 
 
-def _write(task: Task, result: Result, out: Path, config: SegmentConfig) -> tuple[str, ...]:
+def _page(result: Result, config: SegmentConfig) -> tuple[str, BaseException | None]:
+    """Make the report; a mistake in it must not cost the labels."""
+    if not config.has_report:
+        return "", None
+    try:
+        return page_of(result), None
+    except Exception as error:
+        logger.debug("the report of %s failed", result.stem, exc_info=True)
+        return "", error
+
+
+def _write(task: Task, result: Result, out: Path, config: SegmentConfig, page: str) -> tuple[str, ...]:
     """Replace what an older run left of this scan: write the files, and the marker when all are there."""
     marker_path = _marker_path(out, task.stem)
     older = read_marker(marker_path)
     marker_path.unlink(missing_ok=True)
-    paths = write_result(result, out, file_format=config.file_format, has_probabilities=config.has_probabilities)
+    paths = write_result(
+        result,
+        out,
+        file_format=config.file_format,
+        has_probabilities=config.has_probabilities,
+        texts={f"{task.stem}.html": page} if page else {},
+    )
     names = [path.name for path in paths]
     shared = [f"seg-{protocol}_dseg.tsv" for protocol in result.labels]
     for name in set(older.outputs if older else ()) - {*names, *shared}:
-        if name.startswith(f"{task.stem}_") and "/" not in name:
+        if name.startswith((f"{task.stem}_", f"{task.stem}.")) and "/" not in name:
             (out / name).unlink(missing_ok=True)
     outputs = {name: sha256_of(out / name) for name in [*names, *shared]}
     wanted = task.wanted
     if wanted is not None:
         notes = {"verdict": result.verdict, "warnings": list(result.warnings)}
-        write_marker(marker_path, replace(wanted, outputs=outputs, notes=notes))
+        settings = {**wanted.settings, "report": bool(page)}  # without a report that was wanted, the work is not done
+        write_marker(marker_path, replace(wanted, outputs=outputs, settings=settings, notes=notes))
     return (*names, *shared, marker_path.name)
 
 

@@ -4,9 +4,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from neuronat import __version__
@@ -20,10 +21,16 @@ from neuronat.space.files import write_channels, write_label_map, write_mask
 __all__ = ["require_same_tables", "staged", "write_result"]
 
 DISCLAIMER = "Not for diagnosis."
+NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
 def write_result(
-    result: Result, out: Path, *, file_format: str = "nii.gz", has_probabilities: bool = False
+    result: Result,
+    out: Path,
+    *,
+    file_format: str = "nii.gz",
+    has_probabilities: bool = False,
+    texts: Mapping[str, str] = NO_TEXTS,
 ) -> tuple[Path, ...]:
     """Write everything but the marker: all files, or none.
 
@@ -37,6 +44,8 @@ def write_result(
         Ending of the images, `nii.gz` or `mgz`.
     has_probabilities : bool
         Write the probabilities as well.
+    texts : mapping of str to str
+        Further files by name, such as the report.
 
     Returns
     -------
@@ -62,6 +71,8 @@ def write_result(
             _write_protocol(result, protocol, stage, file_format)
             if has_probabilities:
                 _write_probabilities(result, protocol, stage, file_format)
+        for name, text in texts.items():
+            write_text(stage / name, text)
         names = sorted(path.name for path in stage.iterdir())
         for labels in result.labels.values():
             _write_table(labels.scheme, out)

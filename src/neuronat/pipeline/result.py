@@ -1,7 +1,7 @@
 """What comes out of one scan."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from neuronat.labels.scheme import LabelScheme
 from neuronat.measure.volumes import StructureVolume
 from neuronat.prepare.conform import values_to_native
 from neuronat.prepare.scan import PreparedScan, uncrop
-from neuronat.space.volume import LabelMap, Probabilities
+from neuronat.space.volume import LabelMap, Probabilities, Volume
 
 __all__ = ["BrainProbabilities", "Result"]
 
@@ -43,7 +43,8 @@ class Result:
     """Labels, volumes and probabilities by protocol, the brain mask used, and what the user should know.
 
     `verdict` is `plausible` or `review`; `warnings` are lines for the user; `provenance` says how it came
-    about, for the sidecars, without any path.
+    about, for the sidecars, without any path. `image` is the scan on the grid of the labels; `confidence` holds a
+    number in [0, 1] per protocol and structure id, where it is known.
     """
 
     name: str
@@ -57,6 +58,8 @@ class Result:
     verdict: str
     provenance: Mapping[str, Any]
     computed: Mapping[str, BrainProbabilities]
+    image: Volume
+    confidence: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     @cached_property
     def probabilities(self) -> Mapping[str, Probabilities]:
@@ -67,7 +70,8 @@ class Result:
         }
 
     def save(self, out: Path) -> tuple[Path, ...]:
-        """Write the label maps, the mask and the tables into the folder `out`; return the files."""
+        """Write the label maps, the mask, the tables and the report into the folder `out`; return the files."""
         from neuronat.pipeline.outputs import write_result
+        from neuronat.pipeline.report import page_of
 
-        return write_result(self, out)
+        return write_result(self, out, texts={f"{self.stem}.html": page_of(self)})

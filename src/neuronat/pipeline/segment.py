@@ -19,7 +19,7 @@ from neuronat.nets.store import Model
 from neuronat.pipeline.plausible import brain_doubts, contrast_doubts, label_doubts
 from neuronat.pipeline.result import BrainProbabilities, Result
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, result_settings
-from neuronat.prepare.conform import labels_to_native
+from neuronat.prepare.conform import labels_to_native, to_working
 from neuronat.prepare.mask import require_mask, require_stripped_mask
 from neuronat.prepare.scan import PreparedScan, prepare_scan, uncrop
 from neuronat.record import shown_name, stem_of
@@ -225,6 +225,7 @@ def _result(
         verdict="review" if doubts or strange else "plausible",
         provenance=_provenance(inputs, config, networks),
         computed=computed,
+        image=scan.volume if is_native else to_working(scan.volume, first.grid),
     )
 
 

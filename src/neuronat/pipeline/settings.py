@@ -26,8 +26,8 @@ class SegmentConfig:
 
     `models`: names or folders. `protocols`: which of theirs, all if empty. `mask`: brain mask of the one
     scan. `stripped`: whether the scan is 0 outside the brain. `space`: the grid of the outputs, the scan's
-    own or the working grid. `n_threads`: None for torch's own choice. `force` lifts the refusals of scans
-    that do not look like a T1 of a brain. `overwrite`: replace a result of other scans, models or settings.
+    own or the working grid. `has_report`: write a page to look at. `n_threads`: None for torch's own choice.
+    `force` lifts the refusals of scans that do not look like a T1 of a brain. `overwrite`: replace a result of other scans, models or settings.
     """
 
     models: tuple[str, ...] = ("deepnat",)
@@ -36,6 +36,7 @@ class SegmentConfig:
     stripped: str = "auto"
     has_crf: bool = True
     has_probabilities: bool = False
+    has_report: bool = True
     space: str = "native"
     file_format: str = "nii.gz"
     device: str = "auto"
@@ -73,6 +74,7 @@ def result_settings(config: SegmentConfig) -> dict[str, Any]:
         "stripped": config.stripped,
         "crf": config.has_crf,
         "probabilities": config.has_probabilities,
+        "report": config.has_report,
         "space": config.space,
         "format": config.file_format,
         "force": config.force,
