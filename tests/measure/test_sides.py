@@ -5,7 +5,9 @@ from neuronat.measure.volumes import StructureVolume
 
 
 def row(index: int, name: str, ml: float | None, reason: str = "") -> StructureVolume:
-    return StructureVolume(index, name, None if ml is None else int(ml * 1000), None if ml is None else ml * 1e3, reason)
+    return StructureVolume(
+        index, name, None if ml is None else int(ml * 1000), None if ml is None else ml * 1e3, reason
+    )
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,7 @@ def test_nothing_is_shown_further_than_5_mm_from_the_brain(head):
         # the mask is 25 x 1, 19 x 2 and 19 x 1.5 mm wide; 5 mm more on both sides, in whole voxels
         brain_mm = {"sagittal": (38, 28.5), "coronal": (25, 28.5), "axial": (25, 38)}[plane.name]
         reach = [2 * int(5 / step) for step in plane.spacing_mm]
-        expected = [
-            round(mm / step) + more for mm, step, more in zip(brain_mm, plane.spacing_mm, reach, strict=True)
-        ]
+        expected = [round(mm / step) + more for mm, step, more in zip(brain_mm, plane.spacing_mm, reach, strict=True)]
         assert widths == expected, plane.name
         assert not shown.all()
 

@@ -27,7 +27,8 @@ class SegmentConfig:
     `models`: names or folders. `protocols`: which of theirs, all if empty. `mask`: brain mask of the one
     scan. `stripped`: whether the scan is 0 outside the brain. `space`: the grid of the outputs, the scan's
     own or the working grid. `has_report`: write a page to look at. `n_threads`: None for torch's own choice.
-    `force` lifts the refusals of scans that do not look like a T1 of a brain. `overwrite`: replace a result of other scans, models or settings.
+    `force` lifts the refusals of scans that do not look like a T1 of a brain.
+    `overwrite`: replace a result of other scans, models or settings.
     """
 
     models: tuple[str, ...] = ("deepnat",)
