@@ -3,6 +3,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import click.testing
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from neuronat.labels import load_scheme
+from neuronat.nets.store import Model, save_model
 
 pytestmark = pytest.mark.usefixtures("swift_pipeline")
 
@@ -59,6 +61,8 @@ def test_tables_sidecar_and_marker_say_how_it_came_about(segment, phantom_files,
     rows = [line.split("\t") for line in (out / "sub-01_seg-deepnat25_volumes.tsv").read_text().splitlines()]
     ids = np.asarray(nibabel.load(out / "sub-01_seg-deepnat25_dseg.nii.gz").dataobj)
     assert rows[0][:4] == ["index", "name", "n_voxels", "volume_mm3"]
+    assert rows[0][4:] == ["reason", "finding"]
+    assert all("ml (adults " in row[5] for row in rows[1:] if row[1].endswith("Cerebral-Cortex"))
     for index, _, n_voxels, volume_mm3, *_ in rows[1:]:
         assert int(n_voxels) == (ids == int(index)).sum()
         assert float(volume_mm3) == int(n_voxels)  # voxels of 1 mm3
@@ -68,13 +72,17 @@ def test_tables_sidecar_and_marker_say_how_it_came_about(segment, phantom_files,
     sidecar = json.loads((out / "sub-01_seg-deepnat25_dseg.json").read_text())
     assert sidecar["Sources"] == ["sub-01_desc-brain_T1w.nii.gz"]
     assert sidecar["Forced"] is True
-    assert sidecar["Verdict"] == "review"
-    assert "forced: brain mask of 35 ml" in sidecar["Warnings"][0]
+    assert sidecar["Verdict"] == "fail"
+    assert [reason for reason in sidecar["Reasons"] if "forced: brain mask of 35 ml" in reason]
+    assert [reason for reason in sidecar["Reasons"] if "brain tissue of" in reason]
+    assert sidecar["Warnings"] == []
     assert sidecar["Models"][0]["SHA256"] == hashlib.sha256((untrained_folder / "SHA256SUMS").read_bytes()).hexdigest()
     marker = json.loads((out / "sub-01_done.json").read_text())
     assert marker["outputs"] == {
         name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in OUTPUTS if "done" not in name
     }
+    assert marker["notes"]["verdict"] == "fail"
+    assert marker["notes"]["reasons"] == sidecar["Reasons"]
     scan_hash = hashlib.sha256(phantom_files.scan.read_bytes()).hexdigest()
     assert marker["inputs"] == {"sub-01_desc-brain_T1w.nii.gz": scan_hash}
 
@@ -345,3 +353,40 @@ def test_progress_goes_to_stderr_in_plain_lines(run, phantom_files, untrained_fo
     assert steps[-1] == "measuring"
     assert "coordinates" in steps
     assert done.stdout.count("\n") == 1
+
+
+@pytest.fixture
+def twin_folder(untrained_model: Model, tmp_path: Path) -> Path:
+    """The untrained model once more, under another name, in a protocol whose ids are those of deepnat25 plus 100."""
+    scheme = untrained_model.schemes["deepnat25"]
+    new = {index: index + 100 if index else 0 for index in scheme.ids}
+    twin = replace(
+        scheme,
+        name="twin",
+        ids=tuple(new.values()),
+        partners=tuple(new[partner] for partner in scheme.partners),
+        mappings={"deepnat25": {there: here for here, there in new.items()}},
+    )
+    card = replace(untrained_model.card, name="twin", schemes=("twin",))
+    save_model(Model(card, untrained_model.networks, {"twin": twin}), tmp_path / "twin")
+    return tmp_path / "twin"
+
+
+def test_two_protocols_are_compared(segment, phantom_files, twin_folder: Path, tmp_path: Path):
+    done = segment(phantom_files.scan, "-o", tmp_path / "out", "--force", "--model", twin_folder, "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)["scans"][0]
+    assert told["agreement"]["MeanDice"] == {"deepnat25": 1.0, "twin": 1.0}
+    assert any(reason.startswith("twin: brain tissue of") for reason in told["reasons"])
+    names = ["sub-01_agreement.tsv", "sub-01_desc-agreement_map.json", "sub-01_desc-agreement_map.nii.gz"]
+    assert set(names) <= set(told["outputs"])
+    assert set(names) <= set(json.loads((tmp_path / "out" / "sub-01_done.json").read_text())["outputs"])
+    image = nibabel.load(tmp_path / "out" / names[2])
+    np.testing.assert_array_equal(image.affine, nibabel.load(phantom_files.scan).affine)
+    np.testing.assert_array_equal(np.asarray(image.dataobj), 1)
+    page = (tmp_path / "out" / "sub-01.html").read_text()
+    assert "Agreement between protocols" in page
+    assert "<h2>Volumes, twin</h2>" in page
+    # without the twin the comparison goes
+    assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force", "--overwrite").exit_code == 0
+    assert [name for name in names_in(tmp_path / "out") if "agreement" in name] == []

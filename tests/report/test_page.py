@@ -11,6 +11,7 @@ from matplotlib.image import imread
 
 from neuronat.errors import GridError
 from neuronat.labels.scheme import load_scheme
+from neuronat.measure.agreement import measure_agreement
 from neuronat.measure.volumes import structure_volumes
 from neuronat.report.page import PageContent, render_page
 from neuronat.space.volume import LabelMap, Volume
@@ -195,6 +196,25 @@ def test_a_protocol_without_sides_has_one_column_of_volumes(content):
     assert ["Structure", "Volume, ml", "Note"] in rows
     assert len(re.findall("<svg width", page)) == 3 + 3 * 8 + 3
     assert "<summary>tissue</summary>" in page
+
+
+def test_agreement_has_a_section_where_there_are_several_protocols(content):
+    labels = content.labels["deepnat25"]
+    free = load_scheme("freesurfer")
+    moved = LabelMap(np.where(labels.ids == 10, 0, labels.ids), labels.affine, free)
+    protocols = {"deepnat25": labels, "freesurfer": moved}
+    both = replace(
+        content,
+        labels=protocols,
+        volumes={name: structure_volumes(label_map) for name, label_map in protocols.items()},
+        agreement=measure_agreement(protocols),
+    )
+    assert "Agreement between protocols" not in render_page(content)
+    rows = Reader(render_page(both)).rows
+    start = rows.index(["Structure", "Mean Dice", "Smallest, ml", "Largest, ml", "Stands apart"])
+    volume = next(row.volume_mm3 for row in content.volumes["deepnat25"] if row.index == 10)
+    assert rows[start + 1] == ["Left-Thalamus", "0.00", "0.00", f"{volume / 1000:.2f}", ""]
+    assert rows[start + 2][1] == "1.00"
 
 
 def test_labels_of_another_grid_are_refused(content):

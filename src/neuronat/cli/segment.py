@@ -60,8 +60,9 @@ def report(outcome: "Outcome", out: Path, *, as_json: bool, quiet: bool) -> None
         reason = failure_message(outcome.report_failure)
         click.echo(f"neuronat: {shown_name(outcome.scan)}: labels are whole, but no report ({reason})", err=True)
     if outcome.result is not None and not quiet:
-        for warning in outcome.result.warnings:
-            click.echo(f"neuronat: {shown_name(outcome.scan)}: warning: {warning}", err=True)
+        said = [("warning", line) for line in outcome.result.warnings]
+        for kind, line in [*said, *((outcome.result.verdict, line) for line in outcome.result.reasons)]:
+            click.echo(f"neuronat: {shown_name(outcome.scan)}: {kind}: {line}", err=True)
     if as_json:
         return
     if outcome.result is None:
@@ -76,6 +77,7 @@ def report(outcome: "Outcome", out: Path, *, as_json: bool, quiet: bool) -> None
 def describe(outcome: "Outcome") -> dict[str, Any]:
     """Describe an outcome as plain values for JSON."""
     from neuronat.cli.failures import exit_code_of, failure_message
+    from neuronat.measure.agreement import agreement_summary
     from neuronat.record import shown_name
 
     row: dict[str, Any] = {
@@ -93,10 +95,13 @@ def describe(outcome: "Outcome") -> dict[str, Any]:
     if outcome.result is not None:
         row |= {
             "verdict": outcome.result.verdict,
+            "reasons": list(outcome.result.reasons),
             "warnings": list(outcome.result.warnings),
             "volumes_mm3": {
                 protocol: {volume.name: volume.volume_mm3 for volume in volumes}
                 for protocol, volumes in outcome.result.volumes.items()
             },
         }
+        if outcome.result.agreement is not None:
+            row["agreement"] = agreement_summary(outcome.result.agreement)
     return row

@@ -11,7 +11,7 @@ from neuronat.errors import MissingInputError, NeuronatError, UsageError
 from neuronat.nets.store import Model, load_model
 from neuronat.pipeline.device import choose_device, limit_threads
 from neuronat.pipeline.outputs import require_same_tables, write_result
-from neuronat.pipeline.report import page_of
+from neuronat.pipeline.report import texts_of
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.segment import Networks, chosen_protocols, read_inputs, segment_scan
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, result_settings
@@ -187,8 +187,8 @@ def _run(task: Task, out: Path, config: SegmentConfig, networks: Networks, progr
         inputs = read_inputs(task.scan, config)
         with naming(task.scan):
             result = segment_scan(inputs, networks, config, lambda step, done: progress(f"{task.stem}: {step}", done))
-        page, report_failure = _page(result, config)
-        outputs = _write(task, result, out, config, page)
+        texts, report_failure = texts_of(result, config)
+        outputs = _write(task, result, out, config, texts)
     except Exception as error:
         logger.debug("%s failed", task.stem, exc_info=True)
         return Outcome(
@@ -210,18 +210,7 @@ def _run(task: Task, out: Path, config: SegmentConfig, networks: Networks, progr
     )
 
 
-def _page(result: Result, config: SegmentConfig) -> tuple[str, BaseException | None]:
-    """Make the report; a mistake in it must not cost the labels."""
-    if not config.has_report:
-        return "", None
-    try:
-        return page_of(result), None
-    except Exception as error:
-        logger.debug("the report of %s failed", result.stem, exc_info=True)
-        return "", error
-
-
-def _write(task: Task, result: Result, out: Path, config: SegmentConfig, page: str) -> tuple[str, ...]:
+def _write(task: Task, result: Result, out: Path, config: SegmentConfig, texts: Mapping[str, str]) -> tuple[str, ...]:
     """Replace what an older run left of this scan: write the files, and the marker when all are there."""
     marker_path = _marker_path(out, task.stem)
     older = read_marker(marker_path)
@@ -231,7 +220,7 @@ def _write(task: Task, result: Result, out: Path, config: SegmentConfig, page: s
         out,
         file_format=config.file_format,
         has_probabilities=config.has_probabilities,
-        texts={f"{task.stem}.html": page} if page else {},
+        texts=texts,
     )
     names = [path.name for path in paths]
     shared = [f"seg-{protocol}_dseg.tsv" for protocol in result.labels]
@@ -241,8 +230,11 @@ def _write(task: Task, result: Result, out: Path, config: SegmentConfig, page: s
     outputs = {name: sha256_of(out / name) for name in [*names, *shared]}
     wanted = task.wanted
     if wanted is not None:
-        notes = {"verdict": result.verdict, "warnings": list(result.warnings)}
-        settings = {**wanted.settings, "report": bool(page)}  # without a report that was wanted, the work is not done
+        notes = {"verdict": result.verdict, "reasons": list(result.reasons), "warnings": list(result.warnings)}
+        settings = {
+            **wanted.settings,
+            "report": f"{task.stem}.html" in texts,
+        }  # without a report that was wanted, the work is not done
         write_marker(marker_path, replace(wanted, outputs=outputs, settings=settings, notes=notes))
     return (*names, *shared, marker_path.name)
 

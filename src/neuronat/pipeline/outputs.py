@@ -13,10 +13,11 @@ from typing import Any
 from neuronat import __version__
 from neuronat.errors import OutputError, UsageError
 from neuronat.labels.scheme import LabelScheme
+from neuronat.measure.agreement import Agreement, agreement_summary, agreement_table
 from neuronat.measure.volumes import volumes_table
 from neuronat.pipeline.result import Result
 from neuronat.record import make_folder, shown_name, write_text
-from neuronat.space.files import write_channels, write_label_map, write_mask
+from neuronat.space.files import write_channels, write_label_map, write_mask, write_volume
 
 __all__ = ["require_same_tables", "staged", "write_result"]
 
@@ -71,6 +72,8 @@ def write_result(
             _write_protocol(result, protocol, stage, file_format)
             if has_probabilities:
                 _write_probabilities(result, protocol, stage, file_format)
+        if result.agreement is not None:
+            _write_agreement(result, result.agreement, stage, file_format)
         for name, text in texts.items():
             write_text(stage / name, text)
         names = sorted(path.name for path in stage.iterdir())
@@ -130,7 +133,27 @@ def _write_protocol(result: Result, protocol: str, stage: Path, file_format: str
     name = f"{result.stem}_seg-{protocol}"
     write_label_map(stage / f"{name}_dseg.{file_format}", result.labels[protocol], space_code=result.space_code)
     _write_json(stage / f"{name}_dseg.json", _sidecar(result, protocol))
-    write_text(stage / f"{name}_volumes.tsv", volumes_table(result.volumes[protocol]))
+    write_text(
+        stage / f"{name}_volumes.tsv", volumes_table(result.volumes[protocol], _findings_by_id(result, protocol))
+    )
+
+
+def _write_agreement(result: Result, agreement: Agreement, stage: Path, file_format: str) -> None:
+    """Write how far the protocols agree: table, summary and map."""
+    name = f"{result.stem}_desc-agreement_map"
+    write_volume(stage / f"{name}.{file_format}", agreement.shares, space_code=result.space_code)
+    about = {"Description": "share of the protocols that agree with the majority, told in Scheme"}
+    _write_json(stage / f"{name}.json", about | agreement_summary(agreement) | dict(result.provenance))
+    write_text(stage / f"{result.stem}_agreement.tsv", agreement_table(agreement))
+
+
+def _findings_by_id(result: Result, protocol: str) -> dict[int, str]:
+    """Join the findings about each structure."""
+    found: dict[int, list[str]] = {}
+    for finding in result.findings.get(protocol, ()):
+        if finding.index is not None:
+            found.setdefault(finding.index, []).append(f"{finding.level}: {finding.reason}")
+    return {index: "; ".join(reasons) for index, reasons in found.items()}
 
 
 def _write_probabilities(result: Result, protocol: str, stage: Path, file_format: str) -> None:
@@ -154,6 +177,7 @@ def _sidecar(result: Result, protocol: str) -> dict[str, Any]:
         "Protocol": protocol,
         **result.provenance,
         "Verdict": result.verdict,
+        "Reasons": list(result.reasons),
         "Warnings": list(result.warnings),
         "GeneratedBy": [{"Name": "neuronat", "Version": __version__}],
         "Disclaimer": DISCLAIMER,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from neuronat import __version__
 from neuronat.labels.scheme import LabelScheme
+from neuronat.measure.agreement import Agreement, agreement_summary
 from neuronat.measure.sides import PairedVolume, pair_volumes
 from neuronat.measure.volumes import StructureVolume
 from neuronat.report.contours import trace_outlines
@@ -56,6 +57,7 @@ class PageContent:
     warnings: Sequence[str]
     provenance: Mapping[str, Any]
     confidence: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +125,8 @@ def render_page(content: PageContent) -> str:
     return _template().render(
         content=content,
         protocols=protocols,
+        agreement=_agreement_rows(content.agreement),
+        summary=agreement_summary(content.agreement) if content.agreement else None,
         said=VERDICTS.get(content.verdict, ""),
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
@@ -130,6 +134,16 @@ def render_page(content: PageContent) -> str:
         brain_ml=float(np.count_nonzero(content.mask)) * float(np.prod(step_mm)) / 1000,
         step_mm=step_mm.tolist(),
     )
+
+
+def _agreement_rows(agreement: Agreement | None) -> list[tuple[str, float, float, float, str]]:
+    """Rows of the largest group: structure, mean Dice, smallest and largest volume in mm3, who stands apart."""
+    rows = []
+    for structure in agreement.structures if agreement else ():
+        volumes = [mm3 for pair in structure.pairs for mm3 in pair.volumes_mm3]
+        if agreement and structure.scheme == agreement.scheme and structure.mean_dice is not None:
+            rows.append((structure.name, structure.mean_dice, min(volumes), max(volumes), structure.apart))
+    return sorted(rows, key=lambda row: row[1])
 
 
 def _protocol_page(content: PageContent, protocol: str, *, is_first: bool) -> ProtocolPage:
