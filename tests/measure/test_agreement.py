@@ -92,6 +92,11 @@ def test_one_that_differs_from_all_others_is_named():
     # one that misses the structure stands apart; with all three different nobody does
     assert apart(three | {"freesurfer": row(FREESURFER, 0)}) == "freesurfer"
     assert apart(three | {"neuromorphometrics": row(FINE, 60, 0, 0, 60)}) == ""
+    # two halves of what two others have: each half is as bad as the other
+    fourth = own_scheme("fourth", deepnat25={0: 0, 1: 10})
+    halves = {"freesurfer": row(FREESURFER, 10, 10), "fourth": row(fourth, 0, 0, 1, 1)}
+    whole = {"deepnat25": row(DEEPNAT, 10, 10, 10, 10), "neuromorphometrics": row(FINE, 60, 60, 60, 60)}
+    assert apart(whole | halves) == ""
 
 
 def test_the_table_has_a_row_per_structure_and_pair():
