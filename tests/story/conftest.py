@@ -69,6 +69,11 @@ class Browser:
         sent = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
         return [address for address in sent if not address.startswith("data:")]
 
+    def point(self, x: int, y: int) -> None:
+        """Move the mouse."""
+        moves = [{"type": "pointerMove", "duration": 0, "x": x, "y": y}]
+        self.post("actions", actions=[{"type": "pointer", "id": "mouse", "actions": moves}])
+
     def screenshot(self) -> bytes:
         with urllib.request.urlopen(f"{self.session}/screenshot", timeout=120) as answer:
             return base64.b64decode(json.load(answer)["value"])
@@ -115,5 +120,6 @@ def start_session(address: str, chromium: str, folder: Path) -> Browser:
             time.sleep(0.1)
     started = Browser(address).post("session", capabilities={"alwaysMatch": wanted})
     browser = Browser(f"{address}/session/{started['sessionId']}")
+    browser.post("timeouts", script=120_000)  # software rendering on a busy machine takes its time
     browser.open("about:blank")  # the page that a new browser shows asks for things of its own
     return browser

@@ -1,5 +1,8 @@
 """The report in a real browser: opened by double click, without a network."""
 
+import shutil
+import threading
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -7,8 +10,12 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from neuronat.labels import load_scheme
 from neuronat.measure.volumes import structure_volumes
+from neuronat.pipeline.outputs import label_table
 from neuronat.report.page import PageContent, render_page
+from neuronat.report.serve import open_server
+from neuronat.report.viewer import plan_show
 
 pytestmark = pytest.mark.slow
 
@@ -89,3 +96,37 @@ def pixels(browser) -> np.ndarray:
 
 def rgb(colour: str) -> list[int]:
     return [int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+
+
+@pytest.fixture
+def viewer(phantom_files, tmp_path: Path) -> Iterator[str]:
+    """The address of a viewer that shows the phantom."""
+    out = tmp_path / "out"
+    out.mkdir()
+    shutil.copy(phantom_files.labels, out / "sub-01_seg-deepnat25_dseg.nii.gz")
+    (out / "seg-deepnat25_dseg.tsv").write_text(label_table(load_scheme("deepnat25")), encoding="utf-8")
+    with open_server(plan_show(out, [phantom_files.scan])) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.address
+        server.shutdown()
+        thread.join(10)
+
+
+def test_the_viewer_shows_the_scan_the_labels_and_their_names(browser, viewer: str):
+    browser.console()
+    browser.requests()
+    browser.open(viewer)
+    browser.wait_for("return document.body.dataset.ready === 'sub-01_seg-deepnat25_dseg.nii.gz'")
+    assert not [line for line in browser.console() if "niivue-info" not in line]
+    assert all(address.startswith(viewer) for address in browser.requests())
+    box = box_of(browser, "#canvas")
+    shown = pixels(browser)[int(box["top"]) : int(box["bottom"]), int(box["left"]) : int(box["right"])]
+    assert (shown.max(axis=2) > 0.4).mean() > 0.05
+    assert (np.ptp(shown, axis=2) > 0.2).mean() > 0.02, "labels have colours"
+    names = set()
+    for across in range(10, 50, 4):
+        browser.point(int(box["left"] + box["width"] * across / 100), int(box["top"] + box["height"] * 0.25))
+        names.add(browser.run("return document.getElementById('structure').textContent"))
+    assert names & {"Left-Cerebral-Cortex", "Right-Cerebral-Cortex"}
+    assert len(names & set(load_scheme("deepnat25").names)) >= 3
