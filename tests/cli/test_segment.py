@@ -355,6 +355,35 @@ def test_progress_goes_to_stderr_in_plain_lines(run, phantom_files, untrained_fo
     assert done.stdout.count("\n") == 1
 
 
+def test_files_for_other_tools_come_on_request(segment, phantom_files, tmp_path: Path):
+    options = ("--stats", "--luts", "--freesurfer-ids", "--format", "mgz")
+    assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force", *options).exit_code == 0
+    luts = [f"seg-deepnat25_{name}" for name in ("freeview.txt", "fsleyes.lut", "itksnap.label")]
+    images = {name.replace(".nii.gz", ".mgz") for name in OUTPUTS}
+    assert set(names_in(tmp_path / "out")) == {*images, *luts, "sub-01_seg-deepnat25_aseg.stats"}
+    marker = json.loads((tmp_path / "out" / "sub-01_done.json").read_text())
+    assert set(marker["outputs"]) == {*images, *luts, "sub-01_seg-deepnat25_aseg.stats"} - {"sub-01_done.json"}
+    stats = (tmp_path / "out" / "sub-01_seg-deepnat25_aseg.stats").read_text()
+    ids = np.asarray(nibabel.load(tmp_path / "out" / "sub-01_seg-deepnat25_dseg.mgz").dataobj)
+    row = next(line.split() for line in stats.splitlines() if "Brain-Stem" in line)
+    assert row[1:3] == ["16", str((ids == 16).sum())]
+    assert "# SegVolFile sub-01_seg-deepnat25_dseg.mgz" in stats
+    assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force", *options).stdout.startswith("sub-01: already")
+
+
+def test_other_ids_are_written_in_freesurfers_as_well(segment, phantom_files, twin_folder: Path, tmp_path: Path):
+    options = ("--model", twin_folder, "--freesurfer-ids", "--probabilities")
+    done = segment(phantom_files.scan, "-o", tmp_path / "out", "--force", *options)
+    assert done.exit_code == 0, done.stderr
+    own, free = (
+        np.asarray(nibabel.load(tmp_path / "out" / f"sub-01_seg-{protocol}_dseg.nii.gz").dataobj)
+        for protocol in ("twin", "twinfreesurfer")
+    )
+    np.testing.assert_array_equal(free, np.where(own > 0, own.astype(int) - 100, 0))
+    assert "17\tLeft-Hippocampus" in (tmp_path / "out" / "seg-twinfreesurfer_dseg.tsv").read_text()
+    assert not [name for name in names_in(tmp_path / "out") if "deepnat25freesurfer" in name]
+
+
 @pytest.fixture
 def twin_folder(untrained_model: Model, tmp_path: Path) -> Path:
     """The untrained model once more, under another name, in a protocol whose ids are those of deepnat25 plus 100."""

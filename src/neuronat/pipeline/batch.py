@@ -10,7 +10,8 @@ from neuronat import __version__
 from neuronat.errors import MissingInputError, NeuronatError, UsageError
 from neuronat.nets.store import Model, load_model
 from neuronat.pipeline.device import choose_device, limit_threads
-from neuronat.pipeline.outputs import require_same_tables, write_result
+from neuronat.pipeline.freesurfer import with_freesurfer_ids
+from neuronat.pipeline.outputs import require_same_tables, write_luts, write_result
 from neuronat.pipeline.report import texts_of
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.segment import Networks, chosen_protocols, read_inputs, segment_scan
@@ -187,6 +188,8 @@ def _run(task: Task, out: Path, config: SegmentConfig, networks: Networks, progr
         inputs = read_inputs(task.scan, config)
         with naming(task.scan):
             result = segment_scan(inputs, networks, config, lambda step, done: progress(f"{task.stem}: {step}", done))
+        if config.has_freesurfer_ids:
+            result = with_freesurfer_ids(result)
         texts, report_failure = texts_of(result, config)
         outputs = _write(task, result, out, config, texts)
     except Exception as error:
@@ -224,6 +227,8 @@ def _write(task: Task, result: Result, out: Path, config: SegmentConfig, texts: 
     )
     names = [path.name for path in paths]
     shared = [f"seg-{protocol}_dseg.tsv" for protocol in result.labels]
+    if config.has_luts:
+        shared += write_luts(out, [labels.scheme for labels in result.labels.values()])
     for name in set(older.outputs if older else ()) - {*names, *shared}:
         if name.startswith((f"{task.stem}_", f"{task.stem}.")) and "/" not in name:
             (out / name).unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from neuronat import __version__
 from neuronat.errors import OutputError, UsageError
+from neuronat.labels.luts import lut_files
 from neuronat.labels.scheme import LabelScheme
 from neuronat.measure.agreement import Agreement, agreement_summary, agreement_table
 from neuronat.measure.volumes import volumes_table
@@ -19,7 +20,7 @@ from neuronat.pipeline.result import Result
 from neuronat.record import make_folder, shown_name, write_text
 from neuronat.space.files import write_channels, write_label_map, write_mask, write_volume
 
-__all__ = ["require_same_tables", "staged", "write_result"]
+__all__ = ["label_table", "require_same_tables", "staged", "write_luts", "write_result"]
 
 DISCLAIMER = "Not for diagnosis."
 NO_TEXTS: Mapping[str, str] = MappingProxyType({})
@@ -70,7 +71,7 @@ def write_result(
         _write_mask(result, stage, file_format)
         for protocol in result.labels:
             _write_protocol(result, protocol, stage, file_format)
-            if has_probabilities:
+            if has_probabilities and protocol in result.computed:
                 _write_probabilities(result, protocol, stage, file_format)
         if result.agreement is not None:
             _write_agreement(result, result.agreement, stage, file_format)
@@ -113,6 +114,16 @@ def label_table(scheme: LabelScheme) -> str:
     """Return the table index, name, color of a scheme, as BIDS has it."""
     rows = zip(scheme.ids, scheme.names, scheme.colours, strict=True)
     return "".join(f"{index}\t{name}\t{colour}\n" for index, name, colour in [("index", "name", "color"), *rows])
+
+
+def write_luts(out: Path, schemes: Sequence[LabelScheme]) -> list[str]:
+    """Write the colour tables of schemes for viewers, those that the scans of a folder share; return their names."""
+    texts = {name: text for scheme in schemes for name, text in lut_files(scheme).items()}
+    for name, text in texts.items():
+        path = out / name
+        if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+            write_text(path, text)
+    return list(texts)
 
 
 def _write_table(scheme: LabelScheme, out: Path) -> None:

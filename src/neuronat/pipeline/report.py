@@ -1,7 +1,8 @@
-"""From a result to the texts beside its images: the page that shows it."""
+"""From a result to the texts beside its images: the page that shows it, and statistics."""
 
 import logging
 
+from neuronat.measure.stats import aseg_stats
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.report.page import PageContent, render_page
@@ -33,6 +34,10 @@ def texts_of(result: Result, config: SegmentConfig) -> tuple[dict[str, str], Bas
     Source: ours (decision 0018).
     """
     texts: dict[str, str] = {}
+    for protocol, labels in result.labels.items() if config.has_stats else ():
+        name = f"{result.stem}_seg-{protocol}_dseg.{config.file_format}"
+        stats = aseg_stats(result.volumes[protocol], labels, result.image, result.mask, name)
+        texts[f"{result.stem}_seg-{protocol}_aseg.stats"] = stats
     if config.has_report:
         try:
             texts[f"{result.stem}.html"] = page_of(result)
