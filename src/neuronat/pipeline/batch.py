@@ -8,13 +8,14 @@ from pathlib import Path
 
 from neuronat import __version__
 from neuronat.errors import MissingInputError, NeuronatError, UsageError
-from neuronat.nets.store import Model, load_model
+from neuronat.nets.store import Model
 from neuronat.pipeline.device import choose_device, limit_threads
 from neuronat.pipeline.freesurfer import with_freesurfer_ids
+from neuronat.pipeline.networks import Networks, chosen_protocols, load_models
 from neuronat.pipeline.outputs import require_same_tables, write_luts, write_result
 from neuronat.pipeline.report import texts_of
 from neuronat.pipeline.result import Result
-from neuronat.pipeline.segment import Networks, chosen_protocols, read_inputs, segment_scan
+from neuronat.pipeline.segment import read_inputs, segment_scan
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, result_settings
 from neuronat.record import (
     Marker,
@@ -98,8 +99,8 @@ def segment_files(
     Source: ours.
     """
     _require_distinct(scans, out, config)
-    models = tuple(load_model(name) for name in config.models)
-    protocols = chosen_protocols(models, config.protocols)
+    models = load_models(config.models)
+    protocols = chosen_protocols(models, config)
     tasks = plan_tasks(scans, out, config, models)
     is_new = not out.exists()
     try:
@@ -112,7 +113,7 @@ def segment_files(
                 make_folder(out)
                 require_same_tables(out, [model.schemes[name] for name, model in protocols.items()])
                 limit_threads(config.n_threads)
-                networks = Networks(protocols, choose_device(config.device))
+                networks = Networks(protocols, choose_device(config.device), models)
             yield _run(task, out, config, networks, progress)
     finally:
         if is_new and out.is_dir() and not any(out.iterdir()):

@@ -52,7 +52,7 @@ def judge_result(
     for protocol, label_map in labels.items():
         found = judge_labels(label_map, mask)
         if protocol in computed:
-            found += judge_certainty(computed[protocol].rows.max(axis=1))
+            found += judge_certainty(computed[protocol].answer.certainty)
         prefix = f"{protocol}: " if len(labels) > 1 else ""
         findings[protocol] = tuple(replace(finding, reason=prefix + finding.reason) for finding in found)
     return findings
