@@ -30,6 +30,7 @@ SEGMENT = (
     click.option("--model", "models", multiple=True, help="Name or folder. [default: deepnat and neuronet]"),
     click.option("--protocol", "protocols", multiple=True, help="Label in this protocol. [default: all]"),
     click.option("--crf/--no-crf", "has_crf", default=True, show_default=True, help="Refine the labels."),
+    click.option("--keep-islands", "keeps_islands", is_flag=True, help="Keep small pieces far from their structure."),
     click.option("--probabilities", "has_probabilities", is_flag=True, help="Write probabilities as well."),
     click.option(
         "--report/--no-report", "has_report", default=True, show_default=True, help="Write a page to look at."

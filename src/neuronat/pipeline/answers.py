@@ -14,10 +14,11 @@ from neuronat.crf.meanfield import CrfConfig, refine_voxels
 from neuronat.errors import ConfigError, ModelError, UnusableInputError
 from neuronat.infer.cascade import brain_probabilities
 from neuronat.infer.dense import DenseConfig
+from neuronat.infer.islands import IslandConfig, without_islands
 from neuronat.infer.protocols import class_probabilities, most_probable, probability_channels
 from neuronat.infer.tiles import TileConfig, encode_scan
 from neuronat.nets.store import Model
-from neuronat.pipeline.settings import Progress
+from neuronat.pipeline.settings import Progress, SegmentConfig
 from neuronat.prepare.intensity import scale_brightness
 from neuronat.prepare.scan import PreparedScan
 from neuronat.space.affine import spacing_mm
@@ -40,7 +41,7 @@ class Answer:
 
 
 def answer_patchwise(
-    model: Model, prepared: PreparedScan, device: torch.device, progress: Progress, *, has_crf: bool
+    model: Model, prepared: PreparedScan, device: torch.device, progress: Progress, config: SegmentConfig
 ) -> Answer:
     """Let a DeepNAT label a prepared brain, and the CRF refine it.
 
@@ -63,8 +64,11 @@ def answer_patchwise(
         DenseConfig(device=device),
         lambda step, done: progress(step, 0.05 + 0.8 * done),
     )
-    if has_crf:
+    if config.has_crf:
         rows = _refined(rows, prepared, model, progress)
+    if not config.keeps_islands:
+        scheme = next(iter(model.schemes.values()))
+        rows = without_islands(rows, prepared.mask, spacing_mm(prepared.affine), scheme, IslandConfig())
     return Answer(rows.argmax(1).astype(np.uint8), rows.max(1), lambda: iter(rows.T))
 
 
@@ -80,14 +84,20 @@ def answer_whole(
     net = model.whole
     if net is None:
         raise ModelError(f"model {model.name}: labels patch by patch, not whole scans")
-    grey = scale_brightness(prepared.intensities)
-    features = encode_scan(net.to(device), grey, TileConfig(device=device), lambda d: progress("encoding", 0.7 * d))
+    if net.n_channels > 1:
+        progress("coordinates", 0.0)
+        coordinates = brain_coordinates(prepared.mask, prepared.affine)
+        channels = np.concatenate([prepared.intensities[None], coordinates])
+    else:
+        channels = scale_brightness(prepared.intensities)[None]
+    config = TileConfig(device=device)
+    features = encode_scan(net.to(device), channels, config, lambda done: progress("encoding", 0.1 + 0.6 * done))
     answers = {}
     for number, protocol in enumerate(protocols):
         progress(protocol, 0.7 + 0.3 * number / len(protocols))
         classes, certainty = most_probable(net, features, protocol, prepared.mask)
-        channels = partial(probability_channels, net, features, protocol, prepared.mask)
-        answers[protocol] = Answer(classes, certainty, channels)
+        later = partial(probability_channels, net, features, protocol, prepared.mask)
+        answers[protocol] = Answer(classes, certainty, later)
     return answers
 
 
@@ -122,7 +132,7 @@ def find_brain(model: Model, grey: NDArray[np.float32], device: torch.device, pr
     net = model.whole
     if net is None:
         raise ModelError(f"model {model.name}: cannot find the brain in a raw head")
-    scaled = scale_brightness(grey)
+    scaled = scale_brightness(grey)[None]
     features = encode_scan(
         net.to(device), scaled, TileConfig(device=device), lambda d: progress("finding the brain", d)
     )

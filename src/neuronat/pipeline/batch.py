@@ -31,7 +31,7 @@ from neuronat.record import (
 from neuronat.space.loading import naming
 from neuronat.space.source import require_file
 
-__all__ = ["Outcome", "Task", "plan_tasks", "segment_file", "segment_files"]
+__all__ = ["Outcome", "Task", "input_hash", "plan_tasks", "require_distinct", "segment_file", "segment_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def segment_files(
     -----
     Source: ours.
     """
-    _require_distinct(scans, out, config)
+    require_distinct(scans, out, config)
     models = load_models(config.models)
     protocols = chosen_protocols(models, config)
     tasks = plan_tasks(scans, out, config, models)
@@ -148,9 +148,9 @@ def _plan(scan: Path, out: Path, config: SegmentConfig, models: Mapping[str, str
     """Plan one scan."""
     stem = stem_of(scan)
     try:
-        inputs = {shown_name(scan): _input_hash(scan)}
+        inputs = {shown_name(scan): input_hash(scan)}
         if config.mask is not None:
-            inputs[f"mask {shown_name(config.mask)}"] = _input_hash(config.mask)
+            inputs[f"mask {shown_name(config.mask)}"] = input_hash(config.mask)
     except NeuronatError as error:
         return Task(scan=scan, stem=stem, failure=error)
     settings = result_settings(config)
@@ -167,7 +167,7 @@ def _plan(scan: Path, out: Path, config: SegmentConfig, models: Mapping[str, str
     return Task(scan=scan, stem=stem, wanted=wanted, is_done=not differing, outputs=tuple(sorted(there.outputs)))
 
 
-def _input_hash(path: Path) -> str:
+def input_hash(path: Path) -> str:
     """Hash an input; what is no file with content gets its own sentence from reading."""
     if path.is_file():
         return sha256_of(path)
@@ -249,7 +249,7 @@ def _marker_path(out: Path, stem: str) -> Path:
     return out / f"{stem}_done.json"
 
 
-def _require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) -> None:
+def require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) -> None:
     """Raise UsageError if outputs would share a name or replace an input, or scans a mask."""
     if not scans:
         raise UsageError("no scan is named; name at least one")

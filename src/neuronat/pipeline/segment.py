@@ -155,7 +155,7 @@ def _answers(
         if model.whole is not None:
             answers |= answer_whole(model, prepared, tuple(protocols), networks.device, part)
         else:
-            answers[protocols[0]] = answer_patchwise(model, prepared, networks.device, part, has_crf=config.has_crf)
+            answers[protocols[0]] = answer_patchwise(model, prepared, networks.device, part, config)
     return answers
 
 
