@@ -12,7 +12,8 @@ from neuronat.errors import ConfigError, GridError, MissingInputError
 from neuronat.nets.deepnat import DeepNat, DeepNatConfig
 from neuronat.nets.store import load_model
 from neuronat.phantom import make_phantom
-from neuronat.pipeline.training import Budget, move_threshold, train_recipe
+from neuronat.pipeline.budget import Budget
+from neuronat.pipeline.training import move_threshold, train_recipe
 from neuronat.report.curves import parse_log
 from neuronat.space.files import write_label_map, write_mask, write_volume
 from neuronat.space.volume import LabelMap

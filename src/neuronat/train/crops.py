@@ -57,8 +57,9 @@ class CropConfig:
 class CropSource:
     """What crops are drawn from: scans with labels, label maps of whole heads, and how labels become classes.
 
-    `tables` gives for each protocol, by source, the protocol's class of each class of the source, (C,) uint8, `mirrored` its (C,) int64 mirrored classes;
-    `head_ids` are the ids of the heads' own map, `wholehead`, by class. The protocol `brain` comes from the masks.
+    `tables` gives for each protocol, by source, the protocol's class of each class of the source, (C,) uint8;
+    `mirrored` its (C,) int64 mirrored classes; `head_ids` are the ids of the heads' own map, `wholehead`, by class.
+    The protocol `brain` comes from the masks.
     """
 
     scans: Sequence[HeadVolume]
@@ -221,9 +222,7 @@ def _draw_voxels(is_near: Tensor, config: CropConfig, generator: torch.Generator
     return torch.cat([inside, anywhere])
 
 
-def _draw_balanced(
-    maps: Mapping[str, Tensor], source: CropSource, n_voxels: int, generator: torch.Generator
-) -> Tensor:
+def _draw_balanced(maps: Mapping[str, Tensor], source: CropSource, n_voxels: int, generator: torch.Generator) -> Tensor:
     """Draw flat voxel indices so that the classes of the first known protocol are equally frequent."""
     for tables in source.tables.values():
         for name, table in ((n, t) for n, t in tables.items() if n in maps):
