@@ -58,7 +58,7 @@ def stem_of(path: Path) -> str:
     """Return the stem that the outputs of a scan share.
 
     Of a BIDS name the entities stay, except those that describe a derivative (desc, space, res, ...); the
-    suffix falls away. Any other name keeps its base name, without the extension.
+    suffix falls away. Any other name, that of a folder too, keeps its base name, without the extension.
 
     Notes
     -----
@@ -71,7 +71,8 @@ def stem_of(path: Path) -> str:
     >>> stem_of(Path("in/my scan.v2.nii.gz"))
     'my scan.v2'
     """
-    base = EXTENSIONS.sub("", path.name) or path.name
+    name = path.name if path.name not in ("", "..") else path.resolve().name
+    base = EXTENSIONS.sub("", name) or name
     *parts, last = base.split("_")
     if ENTITY.fullmatch(last):
         parts.append(last)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neuronat import __version__
-from neuronat.errors import MissingInputError, NeuronatError, UsageError
+from neuronat.errors import NeuronatError, UsageError
 from neuronat.nets.store import Model, load_model
 from neuronat.pipeline.device import choose_device, limit_threads
 from neuronat.pipeline.outputs import require_same_tables, write_result
@@ -26,7 +26,7 @@ from neuronat.record import (
     write_marker,
 )
 from neuronat.space.loading import naming
-from neuronat.space.source import require_file
+from neuronat.space.reading import hash_of_scan
 
 __all__ = ["Outcome", "Task", "plan_tasks", "segment_file", "segment_files"]
 
@@ -141,9 +141,9 @@ def _plan(scan: Path, out: Path, config: SegmentConfig, models: Mapping[str, str
     """Plan one scan."""
     stem = stem_of(scan)
     try:
-        inputs = {shown_name(scan): _input_hash(scan)}
+        inputs = {shown_name(scan): hash_of_scan(scan, config.reading)}
         if config.mask is not None:
-            inputs[f"mask {shown_name(config.mask)}"] = _input_hash(config.mask)
+            inputs[f"mask {shown_name(config.mask)}"] = hash_of_scan(config.mask)
     except NeuronatError as error:
         return Task(scan=scan, stem=stem, failure=error)
     settings = result_settings(config)
@@ -158,15 +158,6 @@ def _plan(scan: Path, out: Path, config: SegmentConfig, models: Mapping[str, str
             f"use --overwrite or another folder"
         )
     return Task(scan=scan, stem=stem, wanted=wanted, is_done=not differing, outputs=tuple(sorted(there.outputs)))
-
-
-def _input_hash(path: Path) -> str:
-    """Hash an input; what is no file with content gets its own sentence from reading."""
-    if path.is_file():
-        return sha256_of(path)
-    with naming(path):
-        require_file(path)
-    raise MissingInputError(f"{shown_name(path)}: cannot be read; check the path")
 
 
 def _unchanged(task: Task) -> Outcome:

@@ -11,8 +11,8 @@ from neuronat.pipeline.segment import mask_of
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.prepare.conform import WorkingGrid, plan_grid
 from neuronat.space.affine import axis_codes, obliquity_degrees, spacing_mm, voxel_volume_mm3
-from neuronat.space.files import read_volume
 from neuronat.space.memory import free_memory_bytes
+from neuronat.space.reading import read_scan
 from neuronat.space.scan import Scan
 
 __all__ = ["Inspection", "inspect_scan", "memory_estimate_gb"]
@@ -83,7 +83,7 @@ def inspect_scan(path: Path, config: SegmentConfig) -> Inspection:
     -----
     Source: ours.
     """
-    scan = read_volume(path, config.reading)
+    scan = read_scan(path, config.reading)
     i, j, k = scan.volume.values.shape
     grid = plan_grid(scan.volume.affine, (i, j, k))
     refusal: NeuronatError | None = None

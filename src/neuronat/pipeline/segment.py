@@ -24,8 +24,9 @@ from neuronat.prepare.mask import require_mask, require_stripped_mask
 from neuronat.prepare.scan import PreparedScan, prepare_scan, uncrop
 from neuronat.record import shown_name, stem_of
 from neuronat.space.affine import spacing_mm
-from neuronat.space.files import read_mask, read_volume
+from neuronat.space.files import read_mask
 from neuronat.space.loading import naming
+from neuronat.space.reading import read_scan
 from neuronat.space.scan import ReadOptions, Scan
 from neuronat.space.volume import LabelMap
 
@@ -86,7 +87,7 @@ def read_inputs(path: Path, config: SegmentConfig) -> Inputs:
     -----
     Source: ours.
     """
-    scan = read_volume(path, config.reading)
+    scan = read_scan(path, config.reading)
     mask = mask_of(path, scan, config)
     names = (scan.name, *((shown_name(config.mask),) if config.mask else ()))
     return Inputs(scan, mask, stem_of(path), names)

@@ -17,7 +17,8 @@ class ReadOptions:
     `frame` picks one 3D frame of a 4D file, counted from 0. `use_form` (`sform` or `qform`) decides where the
     two contradict each other. `assume_orientation` (three letters such as `LAS`) lets an Analyze 7.5 file in.
     `max_voxels` replaces the limit that comes from free memory. `force` lifts the refusals of files that do
-    not look like a scan of a head, and turns them into warnings.
+    not look like a scan of a head, and turns them into warnings. `series` is the UID, or the number, of one
+    series of a DICOM folder.
     """
 
     frame: int | None = None
@@ -25,6 +26,7 @@ class ReadOptions:
     assume_orientation: str | None = None
     max_voxels: int | None = None
     force: bool = False
+    series: str | None = None
 
     def __post_init__(self) -> None:
         if self.frame is not None and self.frame < 0:
