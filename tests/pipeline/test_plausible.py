@@ -42,7 +42,7 @@ def prepared(rim: float, deep: float) -> PreparedScan:
 def test_a_rim_brighter_than_the_depth_is_no_t1():
     assert contrast_doubts(prepared(0.6, 0.9)) == ()
     assert contrast_doubts(prepared(0.9, 0.6)) == (
-        "grey values rise from the depth to the rim of the brain, in a T1 they fall",
+        "grey values do not fall from the depth to the rim of the brain, as in a T1 they do",
     )
 
 

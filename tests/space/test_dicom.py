@@ -27,7 +27,7 @@ def session(dicom_writer, tmp_path: Path) -> Path:
 def test_the_one_t1_is_taken_and_said(session: Path):
     choice = choose_series(list_series(session), None)
     assert choice.series.uid == "1.2.2"
-    assert choice.warnings == ("DICOM series 2 (t1 mprage, 14 images) of 3 series was taken",)
+    assert (choice.note, choice.faults) == ("DICOM series 2 (t1 mprage, 14 images) of 3 series was taken", ())
 
 
 def test_a_series_can_be_chosen_by_uid_or_number(session: Path):
@@ -59,7 +59,7 @@ def test_what_is_no_scan_is_refused_even_when_wanted_unless_forced(dicom_writer,
     found = list_series(tmp_path)
     with pytest.raises(UnusableInputError, match=f"series 7 cannot be used: {words}"):
         choose_series(found, "7")
-    assert words in choose_series(found, "7", force=True).warnings[1]
+    assert words in choose_series(found, "7", force=True).faults[0]
 
 
 def test_missing_slices_are_refused(session: Path):

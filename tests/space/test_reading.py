@@ -33,7 +33,7 @@ def test_every_voxel_of_a_series_keeps_its_place_in_the_world(dicom_writer, tmp_
     found = np.rint(xyz_mm_to_ijk(scan.volume.affine, ijk_to_xyz_mm(AFFINE, ijk))).astype(int)
     np.testing.assert_array_equal(scan.volume.values[tuple(found.T)], values[tuple(ijk.T)])
     assert (scan.name, scan.file_format) == ("study", "DICOM")
-    assert scan.warnings[0] == "DICOM series 7 (t1 mprage, 60 images) of 1 series was taken"
+    assert scan.notes[0] == "DICOM series 7 (t1 mprage, 60 images) of 1 series was taken"
 
 
 def test_errors_of_the_image_bear_the_name_of_the_folder(dicom_writer, tmp_path: Path, values: np.ndarray):
@@ -75,7 +75,10 @@ def test_a_real_series_becomes_a_scan():
         pytest.skip("NEURONAT_DATA holds no heads/philips/dicom")
     scan = read_scan(folder)
     assert scan.volume.values.shape == (170, 256, 256)
-    assert scan.warnings == ("DICOM series 1301 (ADNI Sag3D MPRAGE, 170 images) of 1 series was taken",)
+    assert (scan.warnings, scan.notes) == (
+        (),
+        ("DICOM series 1301 (ADNI Sag3D MPRAGE, 170 images) of 1 series was taken",),
+    )
     stripped = read_scan(folder.parent / "brain.nii.gz")
     inside = np.argwhere(stripped.volume.values > 0)[::5000]
     places = np.rint(xyz_mm_to_ijk(scan.volume.affine, ijk_to_xyz_mm(stripped.volume.affine, inside))).astype(int)

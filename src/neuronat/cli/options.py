@@ -21,6 +21,7 @@ READING = (
         help="Whether the scan is 0 outside the brain.",
     ),
     click.option("--force", is_flag=True, help="Accept scans that do not look like a T1 of a brain."),
+    click.option("--strict", is_flag=True, help="Refuse scans and results that would get a warning."),
     click.option(
         "--series", metavar="UID", help="Series of a DICOM folder, by UID or number. [default: the one 3D T1]"
     ),

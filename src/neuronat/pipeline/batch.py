@@ -11,6 +11,7 @@ from neuronat.errors import NeuronatError, UsageError
 from neuronat.nets.store import Model, load_model
 from neuronat.pipeline.device import choose_device, limit_threads
 from neuronat.pipeline.outputs import require_same_tables, write_result
+from neuronat.pipeline.plausible import require_no_doubt
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.segment import Networks, chosen_protocols, read_inputs, segment_scan
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, result_settings
@@ -29,6 +30,8 @@ from neuronat.space.loading import naming
 from neuronat.space.reading import hash_of_scan
 
 __all__ = ["Outcome", "Task", "plan_tasks", "segment_file", "segment_files"]
+
+PASSED = ("plausible", "pass")
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +176,7 @@ def _run(task: Task, out: Path, config: SegmentConfig, networks: Networks, progr
         inputs = read_inputs(task.scan, config)
         with naming(task.scan):
             result = segment_scan(inputs, networks, config, lambda step, done: progress(f"{task.stem}: {step}", done))
+            require_no_doubt(result.warnings, strict=config.strict and result.verdict not in PASSED)
         outputs = _write(task, result, out, config)
     except Exception as error:
         logger.debug("%s failed", task.stem, exc_info=True)

@@ -1,7 +1,7 @@
 """The sentence itself: a scan is prepared, labelled by the networks, refined, taken back and measured."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -14,9 +14,10 @@ from neuronat.crf.meanfield import CrfConfig, refine_voxels
 from neuronat.errors import ConfigError, ModelError, UnusableInputError, UsageError
 from neuronat.infer.cascade import brain_probabilities
 from neuronat.infer.dense import DenseConfig
-from neuronat.measure.volumes import structure_volumes
+from neuronat.measure.volumes import is_coarse, structure_volumes
 from neuronat.nets.store import Model
-from neuronat.pipeline.plausible import brain_doubts, contrast_doubts, label_doubts
+from neuronat.pipeline.memory import require_memory
+from neuronat.pipeline.plausible import border_doubts, brain_doubts, contrast_doubts, label_doubts, require_no_doubt
 from neuronat.pipeline.result import BrainProbabilities, Result
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, result_settings
 from neuronat.prepare.conform import labels_to_native
@@ -82,13 +83,20 @@ def read_inputs(path: Path, config: SegmentConfig) -> Inputs:
     ------
     MissingInputError, UnusableInputError
         If scan or mask cannot be read or used, or the scan is a raw head without a mask.
+    MemoryShortError
+        If segmenting would take more memory than there is; `max_voxels` lifts this.
 
     Notes
     -----
     Source: ours.
     """
     scan = read_scan(path, config.reading)
+    with naming(path):
+        require_no_doubt(scan.warnings, strict=config.strict)
     mask = mask_of(path, scan, config)
+    if config.reading.max_voxels is None:
+        with naming(path):
+            require_memory(mask, scan.volume.affine)
     names = (scan.name, *((shown_name(config.mask),) if config.mask else ()))
     return Inputs(scan, mask, stem_of(path), names)
 
@@ -196,6 +204,12 @@ def _label_map(found: BrainProbabilities) -> LabelMap:
     return LabelMap(whole, prepared.grid.affine, found.scheme)
 
 
+def _fine_map(found: BrainProbabilities) -> LabelMap | None:
+    """Return the labels on the working grid if the results lie on a coarser grid; volumes are counted there."""
+    is_finer = found.is_native and is_coarse(found.scan.grid.native_affine)
+    return _label_map(replace(found, is_native=False)) if is_finer else None
+
+
 def _result(
     inputs: Inputs,
     config: SegmentConfig,
@@ -208,21 +222,23 @@ def _result(
     first = next(iter(computed.values())).scan
     is_native = config.space == "native"
     mask = inputs.mask if is_native else uncrop(first.mask, first)
+    volumes = {protocol: structure_volumes(found, _fine_map(computed[protocol])) for protocol, found in labels.items()}
     strange = [
         doubt
         for found in labels.values()
         for doubt in label_doubts(found.ids, mask, dict(zip(found.scheme.ids[1:], found.scheme.names[1:], strict=True)))
     ]
+    strange += dict.fromkeys(doubt for rows in volumes.values() for doubt in border_doubts(rows))
     scan = inputs.scan
     return Result(
         name=scan.name,
         stem=inputs.stem,
         labels=labels,
-        volumes={protocol: structure_volumes(found) for protocol, found in labels.items()},
+        volumes=volumes,
         mask=mask,
         affine=first.grid.native_affine if is_native else first.grid.affine,
         space_code=scan.space_code,
-        warnings=(*scan.warnings, *(f"forced: {doubt}" for doubt in doubts), *strange),
+        warnings=(*scan.notes, *scan.warnings, *(f"forced: {doubt}" for doubt in doubts), *strange),
         verdict="review" if doubts or strange else "plausible",
         provenance=_provenance(inputs, config, networks),
         computed=computed,

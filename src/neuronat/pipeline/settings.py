@@ -28,6 +28,7 @@ class SegmentConfig:
     scan. `stripped`: whether the scan is 0 outside the brain. `space`: the grid of the outputs, the scan's
     own or the working grid. `n_threads`: None for torch's own choice. `force` lifts the refusals of scans
     that do not look like a T1 of a brain. `overwrite`: replace a result of other scans, models or settings.
+    `strict`: refuse what else would only get a warning.
     """
 
     models: tuple[str, ...] = ("deepnat",)
@@ -42,6 +43,7 @@ class SegmentConfig:
     n_threads: int | None = None
     force: bool = False
     overwrite: bool = False
+    strict: bool = False
     reading: ReadOptions = field(default_factory=ReadOptions)
 
     def __post_init__(self) -> None:
@@ -76,6 +78,7 @@ def result_settings(config: SegmentConfig) -> dict[str, Any]:
         "space": config.space,
         "format": config.file_format,
         "force": config.force,
+        "strict": config.strict,
         "frame": config.reading.frame,
         "use_form": config.reading.use_form,
         "assume_orientation": config.reading.assume_orientation,

@@ -25,10 +25,11 @@ COMMON_WORDS = frozenset({"anon", "anonymous", "anonymized", "phantom", "test", 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The series to use, and what the user should hear about the choice."""
+    """The series to use, a line that says so, and what speaks against it if it was forced."""
 
     series: Series
-    warnings: tuple[str, ...]
+    note: str
+    faults: tuple[str, ...]
 
 
 def choose_series(found: tuple[Series, ...], wanted: str | None, *, force: bool = False) -> Choice:
@@ -74,7 +75,7 @@ def choose_series(found: tuple[Series, ...], wanted: str | None, *, force: bool 
         )
     words = f"{series.words}, " if series.words else ""
     taken = f"DICOM series {series.number} ({words}{series.n_slices} images) of {len(found)} series was taken"
-    return Choice(series=series, warnings=(taken, *faults))
+    return Choice(series=series, note=taken, faults=tuple(faults))
 
 
 def require_neutral_name(folder: Path, found: tuple[Series, ...]) -> None:

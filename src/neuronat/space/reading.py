@@ -4,8 +4,9 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from neuronat.errors import UsageError
+from neuronat.errors import UnusableInputError, UsageError
 from neuronat.record import sha256_of
+from neuronat.space.contrast import contrast_objection, is_ct_like
 from neuronat.space.dicom import Choice, choose_series, converted, require_neutral_name
 from neuronat.space.files import read_volume
 from neuronat.space.loading import naming
@@ -38,18 +39,22 @@ def read_scan(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Scan:
     UsageError
         If the folder holds no series, or several, that could be meant, or `series` is given for a file.
     MissingInputError, UnusableInputError, MemoryShortError, UnavailableError
-        As `read_volume` and `choose_series` say.
+        As `read_volume` and `choose_series` say; or if name, header or sidecar say that it is not T1-weighted.
 
     Notes
     -----
     Source: ours; decision 0015.
     """
     if not _is_dicom_folder(path, options):
-        return read_volume(path, options)
+        scan = read_volume(path, options)
+        return _with_contrast(scan, path, contrast_objection(path, scan.echo_ms), options)
     choice = _choose(path, options)
     with converted(choice, path, force=options.force) as (image_path, said):
         scan = read_volume(image_path, options)
-    return replace(scan, file_format="DICOM", warnings=(*choice.warnings, *said, *scan.warnings))
+    notes, warnings = (choice.note, *scan.notes), (*choice.faults, *said, *scan.warnings)
+    contrast = choice.series.contrast
+    objection = f"its header says {contrast}" if contrast not in (None, "T1") else ""
+    return _with_contrast(replace(scan, file_format="DICOM", notes=notes, warnings=warnings), path, objection, options)
 
 
 def hash_of_scan(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> str:
@@ -71,6 +76,18 @@ def hash_of_scan(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> str:
         with naming(path):
             require_file(path)
     return sha256_of(path)
+
+
+def _with_contrast(scan: Scan, path: Path, objection: str, options: ReadOptions) -> Scan:
+    """Refuse a scan of another contrast than T1; a forced one carries a warning."""
+    if not objection and is_ct_like(scan.volume.values):
+        objection = "its grey values are Hounsfield units, as in CT"
+    if not objection:
+        return scan
+    if not options.force:
+        with naming(path):
+            raise UnusableInputError(f"is not T1-weighted ({objection}); give the T1, or use --force")
+    return replace(scan, warnings=(*scan.warnings, f"forced, though not T1-weighted: {objection}"))
 
 
 def _is_dicom_folder(path: Path, options: ReadOptions) -> bool:

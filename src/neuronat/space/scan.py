@@ -46,9 +46,11 @@ class ReadOptions:
 class Scan:
     """One scan as read: grey values with their affine, and what its file said.
 
-    `name` is the file's own name; `warnings` are lines for the user. `is_orientation_known` is False where
+    `name` is the file's own name; `warnings` are lines for the user about what may be wrong, `notes` about what
+    is only worth knowing. `is_orientation_known` is False where
     the file does not say which side is left. `space_code` is the NIfTI code of the form that was used (0
-    unknown, 1 scanner, 2 aligned, 4 MNI). `header_spacing_mm` is what the header claims beside the affine.
+    unknown, 1 scanner, 2 aligned, 4 MNI). `header_spacing_mm` is what the header claims beside the affine,
+    `echo_ms` the echo time if it names one.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Scan:
     header_spacing_mm: tuple[float, ...]
     is_orientation_known: bool
     space_code: int
+    notes: tuple[str, ...] = ()
+    echo_ms: float | None = None
 
     @property
     def n_frames(self) -> int:
