@@ -34,7 +34,9 @@ def segment(run, model: Path, *arguments: object):
     return run("segment", *arguments, "--model", model, "--force", "--no-crf", "--quiet", "--device", "cpu")
 
 
-def test_the_t1_of_a_folder_is_segmented_on_its_own_grid(run, untrained_folder: Path, session: Path, tmp_path: Path):
+def test_row_51_the_t1_of_a_folder_is_segmented_on_its_own_grid(
+    run, untrained_folder: Path, session: Path, tmp_path: Path
+):
     done = segment(run, untrained_folder, session, "-o", tmp_path / "out")
     assert done.exit_code == 0, done.stderr
     labels = nibabel.load(tmp_path / "out" / "visit 1_seg-deepnat25_dseg.nii.gz")
@@ -71,7 +73,7 @@ def test_nothing_tells_who_the_patient_is(run, untrained_folder: Path, session: 
     assert [(secret, text) for secret in SECRETS for text in texts if secret in text] == []
 
 
-def test_several_t1_series_are_listed_and_one_can_be_chosen(
+def test_row_51_several_t1_series_are_listed_and_one_can_be_chosen(
     run, dicom_writer, phantom, untrained_folder: Path, session: Path, tmp_path: Path
 ):
     dicom_writer(session, values(phantom), AFFINE, name="B{}", SeriesNumber=9, SeriesInstanceUID="1.2.3.9")
@@ -86,7 +88,9 @@ def test_several_t1_series_are_listed_and_one_can_be_chosen(
     assert chosen.exit_code == 0, chosen.stderr
 
 
-def test_missing_slices_are_refused_and_leave_nothing(run, untrained_folder: Path, session: Path, tmp_path: Path):
+def test_row_52_missing_slices_are_refused_and_leave_nothing(
+    run, untrained_folder: Path, session: Path, tmp_path: Path
+):
     (session / "IM_020").unlink()
     done = run("segment", session, "-o", tmp_path / "out", "--model", untrained_folder)
     assert (done.exit_code, done.stderr.count("\n")) == (65, 1)
