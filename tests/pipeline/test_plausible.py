@@ -1,6 +1,9 @@
 import numpy as np
+import pytest
 
-from neuronat.pipeline.plausible import brain_doubts, contrast_doubts, label_doubts
+from neuronat.errors import UnusableInputError
+from neuronat.measure.volumes import StructureVolume
+from neuronat.pipeline.plausible import border_doubts, brain_doubts, contrast_doubts, label_doubts, require_no_doubt
 from neuronat.prepare.conform import plan_grid
 from neuronat.prepare.scan import PreparedScan
 
@@ -57,3 +60,24 @@ def test_missing_structures_and_bare_brain_are_named():
     )
     ids[mask] = np.resize([10, 11, 12], mask.sum())
     assert label_doubts(ids, mask, expected) == ()
+
+
+def test_noise_without_any_order_is_no_t1():
+    assert contrast_doubts(prepared(0.8, 0.9)) == ()
+    assert len(contrast_doubts(prepared(0.82, 0.9))) == 1
+
+
+def test_structures_at_the_border_are_named_the_first_three():
+    rows = [StructureVolume(n, f"s{n}", n, float(n), "truncated" if n != 3 else "") for n in range(1, 7)]
+    assert border_doubts(rows) == (
+        "the field of view cuts the brain: s1, s2, s4 and 2 more truncated, volumes are of what is seen",
+    )
+    assert border_doubts(rows[:1]) == ("the field of view cuts the brain: s1 truncated, volumes are of what is seen",)
+    assert border_doubts(rows[2:3]) == ()
+
+
+def test_only_the_strict_refuse_a_doubt():
+    require_no_doubt(["thick slices"], strict=False)
+    require_no_doubt([], strict=True)
+    with pytest.raises(UnusableInputError, match=r"refused by --strict: thick slices; dark; mend the scan, or leave"):
+        require_no_doubt(["thick slices", "dark"], strict=True)

@@ -68,8 +68,8 @@ def structure_volumes(label_map: LabelMap, fine: LabelMap | None = None) -> tupl
     -------
     tuple of StructureVolume
         One row per structure, in the order of the scheme, background left out. `reason` is `not found`
-        (number and volume are None), `truncated` (a voxel lies in the outermost layer of the grid; the volume
-        counts what is there), or empty.
+        (on neither grid; number and volume are None), `truncated` (a voxel lies in the outermost layer of the
+        grid; the volume counts what is there), or empty.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def structure_volumes(label_map: LabelMap, fine: LabelMap | None = None) -> tupl
         n = int(n_voxels[position])
         if position == 0:
             continue
-        if n == 0:
+        if n == 0 and n_counted[position] == 0:
             rows.append(StructureVolume(index, name, None, None, NOT_FOUND))
         else:
             reason = TRUNCATED if is_truncated[position] else ""
