@@ -150,7 +150,7 @@ def write_dicom(folder: Path, values: np.ndarray, affine: np.ndarray, *, name: s
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def dicom_writer() -> Callable[..., Path]:
     """Writes DICOM series: see `write_dicom`; skips the test where the extra is not installed."""
     pytest.importorskip("dcm2niix", reason="needs the extra dicom")

@@ -22,8 +22,8 @@ def series(places: list[tuple[float, float, float]], numbers: list[int | None] |
         for k, place in enumerate(places)
     )
     return Series(
-        uid="1", number=1, images=images, modality="MR", kind=(), words="", contrast="T1", is_3d=True, has_text=False,
-        name_words=frozenset(),
+        uid="1", number=1, images=images, modality="MR", kind=(), words="", contrast="T1", acquisition="3D",
+        has_text=False, name_words=frozenset(),
     )  # fmt: skip
 
 

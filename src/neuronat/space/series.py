@@ -9,7 +9,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,8 @@ class Image:
 class Series:
     """One series: its images, what kind of scan its header claims to be, and `words`, fit to be shown.
 
-    `contrast` is what names and header say (`T1`, `FLAIR`, ...) or None; `is_3d` whether slices were acquired
-    together; `kind` are the words of the image type; `name_words` those of the patient's name, never to be shown.
+    `contrast` is what names and header say (`T1`, `FLAIR`, ...) or None; `acquisition` is `3D`, `2D` or empty;
+    `kind` are the words of the image type; `name_words` those of the patient's name, never to be shown.
     """
 
     uid: str
@@ -65,7 +65,7 @@ class Series:
     kind: tuple[str, ...]
     words: str
     contrast: str | None
-    is_3d: bool
+    acquisition: str
     has_text: bool
     name_words: frozenset[str]
 
@@ -73,6 +73,11 @@ class Series:
     def n_slices(self) -> int:
         """Number of frames in all files."""
         return sum(len(image.positions) for image in self.images)
+
+    @property
+    def is_3d(self) -> bool:
+        """Whether slices were acquired together; many slices, where the header does not say."""
+        return self.acquisition == "3D" or (self.acquisition == "" and self.n_slices >= MANY_SLICES)
 
     @property
     def is_t1(self) -> bool:
@@ -143,20 +148,20 @@ def list_series(folder: Path) -> tuple[Series, ...]:
         from pydicom import dcmread
     except ImportError as error:
         raise UnavailableError("DICOM folders need the extra `dicom`; pip install 'neuronat[dicom]'") from error
-    headers: dict[str, dict[str, tuple[Path, Any]]] = {}
+    found: dict[str, dict[str, Series]] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for path in dicom_files(folder):
             try:
                 header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(TAGS))
-                uid, instance = str(header.SeriesInstanceUID), str(header.SOPInstanceUID)
+                part = _series(path, header)
             except Exception:  # a reader of 30 years of vendors' files fails in every way that there is
                 continue
-            headers.setdefault(uid, {}).setdefault(instance, (path, header))
-        found = [_series(uid, list(images.values())) for uid, images in headers.items()]
+            found.setdefault(part.uid, {}).setdefault(part.images[0].uid, part)
     if not found:
         raise MissingInputError("holds DICOM files, and none of them an image; give the folder of a scan")
-    return tuple(sorted(found, key=lambda series: (series.number or 0, series.uid)))
+    whole = (_joined(list(parts.values())) for parts in found.values())
+    return tuple(sorted(whole, key=lambda series: (series.number or 0, series.uid)))
 
 
 def _is_dicom(path: Path) -> bool:
@@ -170,22 +175,23 @@ def _is_dicom(path: Path) -> bool:
     return head[128:] == b"DICM" or is_bare
 
 
-def _series(uid: str, files: list[tuple[Path, Any]]) -> Series:
-    """Join the headers of the files of one series."""
-    images = tuple(_image(path, header) for path, header in files)
-    head = files[0][1]
+def _joined(parts: list[Series]) -> Series:
+    """Join the files of one series; the first speaks for all."""
+    return replace(parts[0], images=tuple(part.images[0] for part in parts))
+
+
+def _series(path: Path, head: Any) -> Series:
+    """Read the header of one file as that of a series of its own."""
     text = " ".join(_text(head, tag) for tag in ("SeriesDescription", "ProtocolName", "SequenceName", "ScanOptions"))
-    acquisition = _text(head, "MRAcquisitionType")
-    n_slices = sum(len(image.positions) for image in images)
     return Series(
-        uid=uid,
+        uid=str(head.SeriesInstanceUID),
         number=_whole(head, "SeriesNumber"),
-        images=images,
+        images=(_image(path, head),),
         modality=_text(head, "Modality"),
         kind=tuple(str(word).upper() for word in _many(head, "ImageType")),
         words=_spoken(_text(head, "SeriesDescription")),
         contrast=named_contrast(text) or _contrast_by_timing(head),
-        is_3d=acquisition == "3D" or (acquisition == "" and n_slices >= MANY_SLICES),
+        acquisition=_text(head, "MRAcquisitionType"),
         has_text=_text(head, "BurnedInAnnotation") == "YES",
         name_words=_name_words(_text(head, "PatientName")),
     )
