@@ -20,6 +20,7 @@ __all__ = [
     "Marker",
     "broken_outputs",
     "differences",
+    "is_telling",
     "is_temporary",
     "make_folder",
     "read_marker",
@@ -52,6 +53,21 @@ def shown_name(path: Path) -> str:
     """
     name = path.name or path.resolve().name or str(path)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
+
+
+def is_telling(name: str) -> bool:
+    """Tell whether a name looks as if it told who was scanned when: a date, or seven digits and more.
+
+    Notes
+    -----
+    Source: ours.
+
+    Examples
+    --------
+    >>> [is_telling(name) for name in ("sub-01_T1w.nii", "mri_2021-03-09.nii", "scan 20210309", "A12345678")]
+    [False, True, True, True]
+    """
+    return bool(re.search(r"(19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d)|\d{7}", name))
 
 
 def stem_of(path: Path) -> str:

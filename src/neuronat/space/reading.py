@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from neuronat.errors import UnusableInputError, UsageError
-from neuronat.record import sha256_of
+from neuronat.record import is_telling, sha256_of
 from neuronat.space.contrast import contrast_objection, is_ct_like
 from neuronat.space.dicom import Choice, choose_series, converted, require_neutral_name
 from neuronat.space.files import read_volume
@@ -17,6 +17,7 @@ from neuronat.space.source import require_file
 __all__ = ["hash_of_scan", "read_scan"]
 
 DEFAULT_OPTIONS = ReadOptions()
+TELLING = "its name looks like a date or a record number, and names the outputs; rename it before they are shared"
 
 
 def read_scan(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Scan:
@@ -45,16 +46,14 @@ def read_scan(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Scan:
     -----
     Source: ours; decision 0015.
     """
-    if not _is_dicom_folder(path, options):
+    if _is_dicom_folder(path, options):
+        scan, objection = _read_series(path, options)
+    else:
         scan = read_volume(path, options)
-        return _with_contrast(scan, path, contrast_objection(path, scan.echo_ms), options)
-    choice = _choose(path, options)
-    with converted(choice, path, force=options.force) as (image_path, said):
-        scan = read_volume(image_path, options)
-    notes, warnings = (choice.note, *scan.notes), (*choice.faults, *said, *scan.warnings)
-    contrast = choice.series.contrast
-    objection = f"its header says {contrast}" if contrast not in (None, "T1") else ""
-    return _with_contrast(replace(scan, file_format="DICOM", notes=notes, warnings=warnings), path, objection, options)
+        objection = contrast_objection(path, scan.echo_ms)
+    if is_telling(path.name):
+        scan = replace(scan, notes=(*scan.notes, TELLING))
+    return _with_contrast(scan, path, objection, options)
 
 
 def hash_of_scan(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> str:
@@ -76,6 +75,17 @@ def hash_of_scan(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> str:
         with naming(path):
             require_file(path)
     return sha256_of(path)
+
+
+def _read_series(path: Path, options: ReadOptions) -> tuple[Scan, str]:
+    """Read the one series of a folder that is meant; say what speaks against its contrast."""
+    choice = _choose(path, options)
+    with converted(choice, path, force=options.force) as (image_path, said):
+        scan = read_volume(image_path, options)
+    notes, warnings = (choice.note, *scan.notes), (*choice.faults, *said, *scan.warnings)
+    contrast = choice.series.contrast
+    objection = f"its header says {contrast}" if contrast not in (None, "T1") else ""
+    return replace(scan, file_format="DICOM", notes=notes, warnings=warnings), objection
 
 
 def _with_contrast(scan: Scan, path: Path, objection: str, options: ReadOptions) -> Scan:
