@@ -104,6 +104,13 @@ def test_a_folder_and_a_file_that_would_share_a_name_are_refused(run, session: P
     assert (done.exit_code, "would share the name visit 1" in done.stderr) == (2, True)
 
 
+def test_row_47_nothing_is_written_into_the_folder_of_a_scan(run, session: Path):
+    for out in (session, session / "out"):
+        done = run("segment", session, "-o", out)
+        assert (done.exit_code, "outputs would lie inside the folder of the scan" in done.stderr) == (2, True)
+    assert not (session / "out").exists()
+
+
 def test_one_file_of_a_series_points_to_its_folder(run, session: Path):
     done = run("check", session / "IM_001")
     assert (done.exit_code, "one file of a DICOM series; give its folder" in done.stderr) == (65, True)

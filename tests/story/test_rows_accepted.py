@@ -199,6 +199,7 @@ def test_row_33_half_a_millimetre_is_accepted_where_there_is_memory_and_gets_71_
     assert "segmenting needs about 1." in done.stderr
     assert "1.0 GB are free" in done.stderr
     assert not (tmp_path / "out").exists()
+    assert run("check", scan, "--force").exit_code == 71
 
 
 def test_row_34_a_field_of_view_above_256_mm_comes_back_whole(segment, grey: np.ndarray, tmp_path: Path):

@@ -95,6 +95,7 @@ def segment_files(
     Source: ours.
     """
     _require_distinct(scans, out, config)
+    _require_outside(scans, out)
     models = tuple(load_model(name) for name in config.models)
     protocols = chosen_protocols(models, config.protocols)
     tasks = plan_tasks(scans, out, config, models)
@@ -233,6 +234,13 @@ def _require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) -
             raise UsageError(
                 f"{shown_name(path)}: is in the output folder and could be replaced; choose another folder"
             )
+
+
+def _require_outside(scans: Sequence[Path], out: Path) -> None:
+    """Raise UsageError if outputs would lie inside a folder that is read."""
+    for scan in scans:
+        if scan.is_dir() and scan.resolve() in (out.resolve(), *out.resolve().parents):
+            raise UsageError(f"{shown_name(scan)}: outputs would lie inside the folder of the scan; choose another one")
 
 
 def _output_prefixes(stems: Mapping[str, object]) -> tuple[str, ...]:

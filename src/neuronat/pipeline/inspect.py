@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from neuronat.errors import NeuronatError
-from neuronat.pipeline.memory import memory_estimate_gb
+from neuronat.pipeline.memory import memory_estimate_gb, require_memory
 from neuronat.pipeline.plausible import brain_doubts, require_no_doubt
 from neuronat.pipeline.segment import mask_of
 from neuronat.pipeline.settings import SegmentConfig
@@ -93,6 +93,7 @@ def inspect_scan(path: Path, config: SegmentConfig) -> Inspection:
         doubts = brain_doubts(mask, scan.volume.affine)
         with naming(path):
             require_no_doubt((*scan.warnings, *doubts), strict=config.strict)
+            require_memory(mask, scan.volume.affine, config.reading)
     except NeuronatError as error:
         refusal = error
     return Inspection(

@@ -7,6 +7,7 @@ from neuronat.errors import MemoryShortError
 from neuronat.prepare.conform import WorkingGrid, plan_grid
 from neuronat.space.affine import voxel_volume_mm3
 from neuronat.space.memory import free_memory_bytes
+from neuronat.space.scan import ReadOptions
 
 __all__ = ["memory_estimate_gb", "require_memory"]
 
@@ -15,8 +16,10 @@ BYTES_PER_BRAIN_VOXEL = 1200
 BYTES_PER_GRID_VOXEL = 40
 
 
-def require_memory(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> None:
+def require_memory(mask: NDArray[np.bool_], affine: NDArray[np.float64], reading: ReadOptions) -> None:
     """Raise MemoryShortError, with both numbers, if segmenting a brain mask (I, J, K) needs more memory than is free.
+
+    A limit of voxels that the user has set lifts this one.
 
     Notes
     -----
@@ -25,7 +28,7 @@ def require_memory(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> None
     i, j, k = mask.shape
     brain_ml = float(np.count_nonzero(mask)) * voxel_volume_mm3(affine) / 1000
     needed_gb, free_gb = memory_estimate_gb(plan_grid(affine, (i, j, k)), brain_ml), free_memory_bytes() / 1e9
-    if needed_gb > free_gb:
+    if needed_gb > free_gb and reading.max_voxels is None:
         raise MemoryShortError(
             f"segmenting needs about {needed_gb:.1f} GB of memory, and {free_gb:.1f} GB are free; "
             "close other programs, or crop or downsample the scan"

@@ -94,9 +94,8 @@ def read_inputs(path: Path, config: SegmentConfig) -> Inputs:
     with naming(path):
         require_no_doubt(scan.warnings, strict=config.strict)
     mask = mask_of(path, scan, config)
-    if config.reading.max_voxels is None:
-        with naming(path):
-            require_memory(mask, scan.volume.affine)
+    with naming(path):
+        require_memory(mask, scan.volume.affine, config.reading)
     names = (scan.name, *((shown_name(config.mask),) if config.mask else ()))
     return Inputs(scan, mask, stem_of(path), names)
 
