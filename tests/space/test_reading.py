@@ -48,9 +48,11 @@ def test_the_hash_is_that_of_the_series_whatever_its_files_are_called(dicom_writ
     small = values[:, :, :4]
     first = hash_of_scan(dicom_writer(tmp_path / "first", small, AFFINE))
     second = dicom_writer(tmp_path / "second" / "deep", small, AFFINE, name="{:02d}.ima")
+    for number, path in enumerate(sorted(second.iterdir())):
+        path.rename(second / f"{9 - number}.ima")  # in the opposite order
     other = dicom_writer(tmp_path / "second", small, AFFINE, SeriesInstanceUID="1.2.9", SeriesDescription="t2")
     assert hash_of_scan(other) == first
-    (second / "01.ima").write_bytes((second / "01.ima").read_bytes()[:-2] + b"\x01\x01")
+    (second / "9.ima").write_bytes((second / "9.ima").read_bytes()[:-2] + b"\x01\x01")
     assert hash_of_scan(other) != first
     assert hash_of_scan(other, ReadOptions(series="1.2.9")) != first
 
