@@ -179,6 +179,20 @@ def test_row_31_thick_slices_are_less_certain(segment, grey: np.ndarray, tmp_pat
     assert warned(sidecar, "thick slices (5 mm): volumes are less certain")
 
 
+def test_row_31_volumes_of_thick_slices_are_those_of_the_working_grid(segment, grey: np.ndarray, tmp_path: Path):
+    affine = np.diag([-0.9, 0.9, 5.0, 1.0])
+    volumes, counts = [], []
+    for name, space in (("native", "native"), ("working", "working")):
+        segment(save(tmp_path / f"{name}.nii", grey[:, :, 4:42], affine), "--space", space)
+        table = tmp_path / f"out-{name}.nii" / f"{name}_seg-deepnat25_volumes.tsv"
+        rows = [line.split("\t") for line in table.read_text().splitlines()[1:]]
+        counts.append(np.array([int(row[2]) for row in rows]))
+        volumes.append(np.array([float(row[3]) for row in rows]))
+    np.testing.assert_allclose(volumes[0], volumes[1], rtol=1e-9)
+    np.testing.assert_allclose(volumes[1], counts[1], rtol=1e-9)  # voxels of 1 mm3
+    assert np.abs(volumes[0] / (counts[0] * 0.9 * 0.9 * 5) - 1).max() > 0.01
+
+
 def test_row_32_a_spacing_of_nearly_1_mm_is_1_mm(segment, grey: np.ndarray, tmp_path: Path):
     expected = ids_of(segment(save(tmp_path / "a.nii", grey))[0])
     nearly = segment(save(tmp_path / "b.nii", grey, np.diag([-1.0000001, 0.9999999, 1.0000001, 1.0])))

@@ -23,6 +23,10 @@ __all__ = ["Image", "Series", "dicom_files", "list_series"]
 MOST_FILES = 100_000
 LONGEST_WORD = 12
 MANY_SLICES = 64
+CODED = {  # Acquisition Contrast of enhanced files
+    "T1": "T1", "T2": "T2", "PROTON_DENSITY": "PD", "FLUID_ATTENUATED": "FLAIR", "T2_STAR": "susceptibility",
+    "DIFFUSION": "diffusion", "PERFUSION": "EPI", "TOF": "angiography", "FLOW_ENCODED": "angiography",
+}  # fmt: skip
 TAGS = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "Modality", "ImageType",
     "SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName", "MRAcquisitionType", "ScanningSequence",
@@ -182,7 +186,9 @@ def _joined(parts: list[Series]) -> Series:
 
 def _series(path: Path, head: Any) -> Series:
     """Read the header of one file as that of a series of its own."""
-    text = " ".join(_text(head, tag) for tag in ("SeriesDescription", "ProtocolName", "SequenceName", "ScanOptions"))
+    text = " ".join(
+        _text(head, tag) for tag in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
+    )
     return Series(
         uid=str(head.SeriesInstanceUID),
         number=_whole(head, "SeriesNumber"),
@@ -219,9 +225,9 @@ def _image(path: Path, header: Any) -> Image:
 
 
 def _contrast_by_timing(header: Any) -> str | None:
-    """Return T1 for a gradient echo of short times and a sizable flip angle; the words decide first."""
-    if _text(header, "AcquisitionContrast"):
-        return _text(header, "AcquisitionContrast")
+    """Return the coded contrast of an enhanced file, or T1 for a gradient echo of short times and a fair flip angle."""
+    if (coded := _text(header, "AcquisitionContrast")) in CODED:
+        return CODED[coded]
     echo_ms, repetition_ms, angle = (
         next(iter(_numbers(header, tag)), 0.0) for tag in ("EchoTime", "RepetitionTime", "FlipAngle")
     )
