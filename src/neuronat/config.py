@@ -15,7 +15,7 @@ from neuronat.crf.meanfield import CrfConfig
 from neuronat.errors import ConfigError, MissingInputError
 from neuronat.nets.deepnat import DeepNatConfig
 from neuronat.train.augment import AugmentConfig
-from neuronat.train.loop import TrainConfig
+from neuronat.train.course import TrainConfig
 
 __all__ = ["DataConfig", "NetworkConfig", "Recipe", "read_recipe", "resolved_path"]
 
@@ -64,7 +64,10 @@ class NetworkConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One training: what, on which scans, for how long, and where to."""
+    """One training: what, on which scans, for how long, and where to.
+
+    `validate_every`: after so many iterations the held-out scans are labelled whole; 0: at the end only.
+    """
 
     name: str
     protocol: str
@@ -76,6 +79,13 @@ class Recipe:
     structures: TrainConfig = field(default_factory=TrainConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     crf: CrfConfig = field(default_factory=CrfConfig)
+    validate_every: int = 0
+
+    def __post_init__(self) -> None:
+        if self.validate_every < 0:
+            raise ConfigError(f"validate_every must be at least 0; got {self.validate_every}")
+        if self.validate_every and not self.data.held_out:
+            raise ConfigError("validate_every needs scans to validate on; name their folds in data.held_out")
 
     @property
     def stages(self) -> Mapping[str, TrainConfig]:

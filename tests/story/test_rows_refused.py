@@ -292,7 +292,7 @@ BAD = [
     (24, make_nan_affine, 65, "not finite"),
     (25, make_mirrored_forms, 65, "mirror images of each other; decide with --use-form"),
     (31, make_slabs, 65, "slices thicker than 7 mm"),
-    (39, make_raw_head, 65, "raw heads come in a later version"),
+    (39, make_raw_head, 65, "no model at hand finds the brain in it"),
     (41, make_label_map, 65, "is a label map or a mask"),
     (48, make_analyze, 65, "give --assume-orientation LAS"),
 ]

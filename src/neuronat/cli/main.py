@@ -14,6 +14,7 @@ __all__ = ["COMMANDS", "LazyGroup", "group", "main"]
 COMMANDS = {
     "segment": "Label the structures of T1-weighted scans.",
     "train": "Train the networks that CONFIG (a TOML file, see recipes/) describes.",
+    "targets": "Label the tissues of T1-weighted scans by other tools, to train NeuroNet on.",
     "evaluate": "Compare PREDICTED label maps with a REFERENCE, structure by structure.",
     "compare": "Compare methods by the tables that evaluate wrote for them.",
     "models": "List, inspect, verify, import and export models.",

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from neuronat import __version__
 from neuronat.errors import NeuronatError, UsageError
-from neuronat.nets.store import Model, load_model
+from neuronat.nets.store import Model
 from neuronat.pipeline.device import choose_device, limit_threads
+from neuronat.pipeline.networks import Networks, chosen_protocols, load_models
 from neuronat.pipeline.outputs import require_same_tables, write_result
 from neuronat.pipeline.plausible import require_no_doubt
 from neuronat.pipeline.result import Result
-from neuronat.pipeline.segment import Networks, chosen_protocols, read_inputs, segment_scan
+from neuronat.pipeline.segment import read_inputs, segment_scan
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, result_settings
 from neuronat.record import (
     Marker,
@@ -29,7 +30,7 @@ from neuronat.record import (
 from neuronat.space.loading import naming
 from neuronat.space.reading import hash_of_scan
 
-__all__ = ["Outcome", "Task", "plan_tasks", "segment_file", "segment_files"]
+__all__ = ["Outcome", "Task", "plan_tasks", "require_distinct", "segment_file", "segment_files"]
 
 PASSED = ("plausible", "pass")
 
@@ -94,10 +95,9 @@ def segment_files(
     -----
     Source: ours.
     """
-    _require_distinct(scans, out, config)
-    _require_outside(scans, out)
-    models = tuple(load_model(name) for name in config.models)
-    protocols = chosen_protocols(models, config.protocols)
+    require_distinct(scans, out, config)
+    models = load_models(config.models)
+    protocols = chosen_protocols(models, config)
     tasks = plan_tasks(scans, out, config, models)
     is_new = not out.exists()
     try:
@@ -110,7 +110,7 @@ def segment_files(
                 make_folder(out)
                 require_same_tables(out, [model.schemes[name] for name, model in protocols.items()])
                 limit_threads(config.n_threads)
-                networks = Networks(protocols, choose_device(config.device))
+                networks = Networks(protocols, choose_device(config.device), models)
             yield _run(task, out, config, networks, progress)
     finally:
         if is_new and out.is_dir() and not any(out.iterdir()):
@@ -215,10 +215,11 @@ def _marker_path(out: Path, stem: str) -> Path:
     return out / f"{stem}_done.json"
 
 
-def _require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) -> None:
+def require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) -> None:
     """Raise UsageError if outputs would share a name or replace an input, or scans a mask."""
     if not scans:
         raise UsageError("no scan is named; name at least one")
+    _require_outside(scans, out)
     if config.mask is not None and len(scans) > 1:
         raise UsageError(f"one mask cannot serve {len(scans)} scans; segment them one by one")
     by_stem: dict[str, list[Path]] = {}

@@ -7,6 +7,7 @@ import numpy as np
 
 from neuronat.errors import NeuronatError
 from neuronat.pipeline.memory import memory_estimate_gb, require_memory
+from neuronat.pipeline.networks import require_stripper
 from neuronat.pipeline.plausible import brain_doubts, require_no_doubt
 from neuronat.pipeline.segment import mask_of
 from neuronat.pipeline.settings import SegmentConfig
@@ -89,11 +90,14 @@ def inspect_scan(path: Path, config: SegmentConfig) -> Inspection:
     doubts: tuple[str, ...] = ()
     try:
         mask = mask_of(path, scan, config)
-        brain_ml = float(np.count_nonzero(mask)) * voxel_volume_mm3(scan.volume.affine) / 1000
-        doubts = brain_doubts(mask, scan.volume.affine)
+        if mask is not None:
+            brain_ml = float(np.count_nonzero(mask)) * voxel_volume_mm3(scan.volume.affine) / 1000
+            doubts = brain_doubts(mask, scan.volume.affine)
         with naming(path):
             require_no_doubt((*scan.warnings, *doubts), strict=config.strict)
-            require_memory(mask, scan.volume.affine, config.reading)
+            require_memory(scan.volume, mask, config.reading)
+            if mask is None:
+                require_stripper(config.models)
     except NeuronatError as error:
         refusal = error
     return Inspection(

@@ -8,6 +8,7 @@ from neuronat.prepare.conform import WorkingGrid, plan_grid
 from neuronat.space.affine import voxel_volume_mm3
 from neuronat.space.memory import free_memory_bytes
 from neuronat.space.scan import ReadOptions
+from neuronat.space.volume import Volume
 
 __all__ = ["memory_estimate_gb", "require_memory"]
 
@@ -16,18 +17,18 @@ BYTES_PER_BRAIN_VOXEL = 1200
 BYTES_PER_GRID_VOXEL = 40
 
 
-def require_memory(mask: NDArray[np.bool_], affine: NDArray[np.float64], reading: ReadOptions) -> None:
-    """Raise MemoryShortError, with both numbers, if segmenting a brain mask (I, J, K) needs more memory than is free.
+def require_memory(volume: Volume, mask: NDArray[np.bool_] | None, reading: ReadOptions) -> None:
+    """Raise MemoryShortError, with both numbers, if segmenting a scan needs more memory than is free.
 
-    A limit of voxels that the user has set lifts this one.
+    The brain mask (I, J, K) is None where it is not known yet. A limit of voxels that the user has set lifts this one.
 
     Notes
     -----
     Source: ours.
     """
-    i, j, k = mask.shape
-    brain_ml = float(np.count_nonzero(mask)) * voxel_volume_mm3(affine) / 1000
-    needed_gb, free_gb = memory_estimate_gb(plan_grid(affine, (i, j, k)), brain_ml), free_memory_bytes() / 1e9
+    i, j, k = volume.values.shape
+    brain_ml = None if mask is None else float(np.count_nonzero(mask)) * voxel_volume_mm3(volume.affine) / 1000
+    needed_gb, free_gb = memory_estimate_gb(plan_grid(volume.affine, (i, j, k)), brain_ml), free_memory_bytes() / 1e9
     if needed_gb > free_gb and reading.max_voxels is None:
         raise MemoryShortError(
             f"segmenting needs about {needed_gb:.1f} GB of memory, and {free_gb:.1f} GB are free; "

@@ -17,7 +17,7 @@ from neuronat.pipeline.result import Result
 from neuronat.record import make_folder, shown_name, write_text
 from neuronat.space.files import write_channels, write_label_map, write_mask
 
-__all__ = ["require_same_tables", "staged", "write_result"]
+__all__ = ["DISCLAIMER", "require_same_tables", "staged", "write_json", "write_result", "write_table"]
 
 DISCLAIMER = "Not for diagnosis."
 
@@ -64,7 +64,7 @@ def write_result(
                 _write_probabilities(result, protocol, stage, file_format)
         names = sorted(path.name for path in stage.iterdir())
         for labels in result.labels.values():
-            _write_table(labels.scheme, out)
+            write_table(labels.scheme, out)
         for name in names:
             (stage / name).replace(out / name)
     return tuple(out / name for name in names)
@@ -101,7 +101,7 @@ def label_table(scheme: LabelScheme) -> str:
     return "".join(f"{index}\t{name}\t{colour}\n" for index, name, colour in [("index", "name", "color"), *rows])
 
 
-def _write_table(scheme: LabelScheme, out: Path) -> None:
+def write_table(scheme: LabelScheme, out: Path) -> None:
     """Write the label table that the scans of a folder share, unless it is there."""
     path = out / f"seg-{scheme.name}_dseg.tsv"
     if not path.is_file():
@@ -111,14 +111,14 @@ def _write_table(scheme: LabelScheme, out: Path) -> None:
 def _write_mask(result: Result, stage: Path, file_format: str) -> None:
     name = f"{result.stem}_desc-brain_mask"
     write_mask(stage / f"{name}.{file_format}", result.mask, result.affine, space_code=result.space_code)
-    _write_json(stage / f"{name}.json", {"Type": "Brain"} | dict(result.provenance))
+    write_json(stage / f"{name}.json", {"Type": "Brain"} | dict(result.provenance))
 
 
 def _write_protocol(result: Result, protocol: str, stage: Path, file_format: str) -> None:
     """Write label map, sidecar and volumes of one protocol."""
     name = f"{result.stem}_seg-{protocol}"
     write_label_map(stage / f"{name}_dseg.{file_format}", result.labels[protocol], space_code=result.space_code)
-    _write_json(stage / f"{name}_dseg.json", _sidecar(result, protocol))
+    write_json(stage / f"{name}_dseg.json", _sidecar(result, protocol))
     write_text(stage / f"{name}_volumes.tsv", volumes_table(result.volumes[protocol]))
 
 
@@ -133,7 +133,7 @@ def _write_probabilities(result: Result, protocol: str, stage: Path, file_format
         result.affine,
         space_code=result.space_code,
     )
-    _write_json(stage / f"{name}.json", _sidecar(result, protocol) | {"LabelMap": list(found.scheme.names)})
+    write_json(stage / f"{name}.json", _sidecar(result, protocol) | {"LabelMap": list(found.scheme.names)})
 
 
 def _sidecar(result: Result, protocol: str) -> dict[str, Any]:
@@ -149,5 +149,6 @@ def _sidecar(result: Result, protocol: str) -> dict[str, Any]:
     }
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a sidecar."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
