@@ -56,7 +56,7 @@ def ids_of(image: nibabel.Nifti1Image) -> np.ndarray:
 
 
 def warned(sidecar: dict, words: str) -> bool:
-    return any(words in line for line in sidecar["Warnings"])
+    return any(words in line for line in (*sidecar["Warnings"], *sidecar["Reasons"]))
 
 
 def test_row_07_a_name_that_promises_another_compression(segment, grey: np.ndarray, tmp_path: Path):

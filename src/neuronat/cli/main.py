@@ -17,6 +17,7 @@ COMMANDS = {
     "targets": "Label the tissues of T1-weighted scans by other tools, to train NeuroNet on.",
     "evaluate": "Compare PREDICTED label maps with a REFERENCE, structure by structure.",
     "compare": "Compare methods by the tables that evaluate wrote for them.",
+    "view": "Show results in an interactive viewer, in the browser of this machine.",
     "models": "List, inspect, verify, import and export models.",
     "check": "Say what a scan is and what would be done; compute nothing.",
     "demo": "Do the main job on the template that the installation carries.",

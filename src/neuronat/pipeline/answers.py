@@ -30,9 +30,13 @@ LEAST_BRAIN_VOX = 300_000
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A protocol's answer at the N voxels of the mask: classes (N,) uint8; `channels` yields (N,) float32 per class."""
+    """A protocol's answer at the N voxels of the mask: classes (N,) uint8 and their probabilities (N,) float32.
+
+    `channels` yields (N,) float32 per class.
+    """
 
     classes: NDArray[np.uint8]
+    certainty: NDArray[np.float32]
     channels: Callable[[], Iterator[NDArray[np.float32]]]
 
 
@@ -65,7 +69,7 @@ def answer_patchwise(
     if not config.keeps_islands:
         scheme = next(iter(model.schemes.values()))
         rows = without_islands(rows, prepared.mask, spacing_mm(prepared.affine), scheme, IslandConfig())
-    return Answer(rows.argmax(1).astype(np.uint8), lambda: iter(rows.T))
+    return Answer(rows.argmax(1).astype(np.uint8), rows.max(1), lambda: iter(rows.T))
 
 
 def answer_whole(
@@ -91,8 +95,9 @@ def answer_whole(
     answers = {}
     for number, protocol in enumerate(protocols):
         progress(protocol, 0.7 + 0.3 * number / len(protocols))
-        classes, _ = most_probable(net, features, protocol, prepared.mask)
-        answers[protocol] = Answer(classes, partial(probability_channels, net, features, protocol, prepared.mask))
+        classes, certainty = most_probable(net, features, protocol, prepared.mask)
+        later = partial(probability_channels, net, features, protocol, prepared.mask)
+        answers[protocol] = Answer(classes, certainty, later)
     return answers
 
 

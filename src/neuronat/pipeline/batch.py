@@ -8,11 +8,13 @@ from pathlib import Path
 
 from neuronat import __version__
 from neuronat.errors import NeuronatError, UsageError
+from neuronat.measure.doubts import require_no_doubt
 from neuronat.nets.store import Model
 from neuronat.pipeline.device import choose_device, limit_threads
+from neuronat.pipeline.freesurfer import with_freesurfer_ids
 from neuronat.pipeline.networks import Networks, chosen_protocols, load_models
-from neuronat.pipeline.outputs import require_same_tables, write_result
-from neuronat.pipeline.plausible import require_no_doubt
+from neuronat.pipeline.outputs import require_same_tables, write_luts, write_result
+from neuronat.pipeline.report import texts_of
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.segment import read_inputs, segment_scan
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, result_settings
@@ -32,8 +34,6 @@ from neuronat.space.reading import hash_of_scan
 
 __all__ = ["Outcome", "Task", "plan_tasks", "require_distinct", "segment_file", "segment_files"]
 
-PASSED = ("plausible", "pass")
-
 logger = logging.getLogger(__name__)
 
 
@@ -51,7 +51,10 @@ class Task:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Outcome:
-    """What became of one scan: `state` is `done`, `already done` or `failed`; then `failure` says why."""
+    """What became of one scan: `state` is `done`, `already done` or `failed`; then `failure` says why.
+
+    `report_failure` says why a scan that is done has no report.
+    """
 
     scan: Path
     stem: str
@@ -59,6 +62,7 @@ class Outcome:
     outputs: tuple[str, ...] = ()
     result: Result | None = None
     failure: BaseException | None = None
+    report_failure: BaseException | None = None
     duration_s: float = 0.0
 
 
@@ -177,8 +181,11 @@ def _run(task: Task, out: Path, config: SegmentConfig, networks: Networks, progr
         inputs = read_inputs(task.scan, config)
         with naming(task.scan):
             result = segment_scan(inputs, networks, config, lambda step, done: progress(f"{task.stem}: {step}", done))
-            require_no_doubt(result.warnings, strict=config.strict and result.verdict not in PASSED)
-        outputs = _write(task, result, out, config)
+            require_no_doubt(result.reasons, strict=config.strict and result.verdict != "pass")
+        if config.has_freesurfer_ids:
+            result = with_freesurfer_ids(result)
+        texts, report_failure = texts_of(result, config)
+        outputs = _write(task, result, out, config, texts)
     except Exception as error:
         logger.debug("%s failed", task.stem, exc_info=True)
         return Outcome(
@@ -189,25 +196,45 @@ def _run(task: Task, out: Path, config: SegmentConfig, networks: Networks, progr
             duration_s=time.monotonic() - start_s,
         )
     duration_s = time.monotonic() - start_s
-    return Outcome(scan=task.scan, stem=task.stem, state="done", outputs=outputs, result=result, duration_s=duration_s)
+    return Outcome(
+        scan=task.scan,
+        stem=task.stem,
+        state="done",
+        outputs=outputs,
+        result=result,
+        report_failure=report_failure,
+        duration_s=duration_s,
+    )
 
 
-def _write(task: Task, result: Result, out: Path, config: SegmentConfig) -> tuple[str, ...]:
+def _write(task: Task, result: Result, out: Path, config: SegmentConfig, texts: Mapping[str, str]) -> tuple[str, ...]:
     """Replace what an older run left of this scan: write the files, and the marker when all are there."""
     marker_path = _marker_path(out, task.stem)
     older = read_marker(marker_path)
     marker_path.unlink(missing_ok=True)
-    paths = write_result(result, out, file_format=config.file_format, has_probabilities=config.has_probabilities)
+    paths = write_result(
+        result,
+        out,
+        file_format=config.file_format,
+        has_probabilities=config.has_probabilities,
+        texts=texts,
+    )
     names = [path.name for path in paths]
     shared = [f"seg-{protocol}_dseg.tsv" for protocol in result.labels]
+    if config.has_luts:
+        shared += write_luts(out, [labels.scheme for labels in result.labels.values()])
     for name in set(older.outputs if older else ()) - {*names, *shared}:
-        if name.startswith(f"{task.stem}_") and "/" not in name:
+        if name.startswith((f"{task.stem}_", f"{task.stem}.")) and "/" not in name:
             (out / name).unlink(missing_ok=True)
     outputs = {name: sha256_of(out / name) for name in [*names, *shared]}
     wanted = task.wanted
     if wanted is not None:
-        notes = {"verdict": result.verdict, "warnings": list(result.warnings)}
-        write_marker(marker_path, replace(wanted, outputs=outputs, notes=notes))
+        notes = {"verdict": result.verdict, "reasons": list(result.reasons), "warnings": list(result.warnings)}
+        settings = {
+            **wanted.settings,
+            "report": f"{task.stem}.html" in texts,
+        }  # without a report that was wanted, the work is not done
+        write_marker(marker_path, replace(wanted, outputs=outputs, settings=settings, notes=notes))
     return (*names, *shared, marker_path.name)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from neuronat.errors import NeuronatError
+from neuronat.measure.doubts import brain_doubts, require_no_doubt
 from neuronat.pipeline.memory import memory_estimate_gb, require_memory
 from neuronat.pipeline.networks import require_stripper
-from neuronat.pipeline.plausible import brain_doubts, require_no_doubt
 from neuronat.pipeline.segment import mask_of
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.prepare.conform import WorkingGrid, plan_grid

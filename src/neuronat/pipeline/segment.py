@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuronat.errors import UnusableInputError
+from neuronat.measure.agreement import measure_agreement
+from neuronat.measure.doubts import border_doubts, brain_doubts, contrast_doubts, require_no_doubt
+from neuronat.measure.plausible import Finding
 from neuronat.measure.volumes import is_coarse, structure_volumes
 from neuronat.pipeline.answers import Answer, answer_patchwise, answer_whole, find_brain
+from neuronat.pipeline.judge import judge_result
 from neuronat.pipeline.memory import require_memory
 from neuronat.pipeline.networks import Networks
-from neuronat.pipeline.plausible import border_doubts, brain_doubts, contrast_doubts, label_doubts, require_no_doubt
 from neuronat.pipeline.result import BrainProbabilities, Result
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, result_settings
 from neuronat.prepare.conform import labels_to_native, plan_grid, to_working
@@ -112,7 +115,9 @@ def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, prog
         inputs = _stripped(inputs, networks, _part(progress, 0.0, 0.1))
     progress("preparing", 0.1)
     prepared = prepare_scan(inputs.scan.volume, _mask(inputs))
-    doubts = brain_doubts(prepared.mask, prepared.affine) + contrast_doubts(prepared)
+    doubts = brain_doubts(prepared.mask, prepared.affine) + contrast_doubts(
+        prepared.intensities, prepared.mask, prepared.affine
+    )
     if doubts and not config.force:
         raise UnusableInputError(
             f"does not look like a T1-weighted human brain: {'; '.join(doubts)}; check it, or use --force"
@@ -193,13 +198,10 @@ def _result(
     is_native = config.space == "native"
     mask = _mask(inputs) if is_native else uncrop(first.mask, first)
     volumes = {protocol: structure_volumes(found, _fine_map(computed[protocol])) for protocol, found in labels.items()}
-    strange = [
-        doubt
-        for found in labels.values()
-        for doubt in label_doubts(found.ids, mask, dict(zip(found.scheme.ids[1:], found.scheme.names[1:], strict=True)))
-    ]
-    strange += dict.fromkeys(doubt for rows in volumes.values() for doubt in border_doubts(rows))
+    cut = dict.fromkeys(doubt for rows in volumes.values() for doubt in border_doubts(rows))
     scan = inputs.scan
+    agreement = measure_agreement(labels)
+    findings = judge_result(labels, mask, computed, doubts, agreement)
     return Result(
         name=scan.name,
         stem=inputs.stem,
@@ -208,10 +210,12 @@ def _result(
         mask=mask,
         affine=first.grid.native_affine if is_native else first.grid.affine,
         space_code=scan.space_code,
-        warnings=(*scan.notes, *scan.warnings, *(f"forced: {doubt}" for doubt in doubts), *strange),
-        verdict="review" if doubts or strange else "plausible",
+        warnings=(*scan.notes, *scan.warnings),
+        findings={**findings, "": (*findings[""], *(Finding("review", doubt) for doubt in cut))},
         provenance=_provenance(inputs, config, networks),
         computed=computed,
+        agreement=agreement,
+        image=scan.volume if is_native else to_working(scan.volume, first.grid),
     )
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from neuronat import __version__
 from neuronat.errors import NeuronatError, UnusableInputError, UsageError
 from neuronat.labels.scheme import load_scheme
+from neuronat.measure.doubts import brain_doubts, contrast_doubts
 from neuronat.pipeline.batch import require_distinct
 from neuronat.pipeline.outputs import DISCLAIMER, require_same_tables, staged, write_json, write_table
-from neuronat.pipeline.plausible import brain_doubts, contrast_doubts
 from neuronat.pipeline.segment import Inputs, read_inputs
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress
 from neuronat.prepare.conform import labels_to_native
@@ -209,7 +209,9 @@ def _prepare(inputs: Inputs, config: SegmentConfig) -> PreparedScan:
     if inputs.mask is None:
         raise UnusableInputError("is a raw head; give its brain --mask (neuronat segment writes one)")
     prepared = prepare_scan(inputs.scan.volume, inputs.mask)
-    doubts = brain_doubts(prepared.mask, prepared.affine) + contrast_doubts(prepared)
+    doubts = brain_doubts(prepared.mask, prepared.affine) + contrast_doubts(
+        prepared.intensities, prepared.mask, prepared.affine
+    )
     if doubts and not config.force:
         raise UnusableInputError(
             f"does not look like a T1-weighted human brain: {'; '.join(doubts)}; check it, or use --force"

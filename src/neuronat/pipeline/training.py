@@ -164,6 +164,10 @@ def make_validation(
     """Return what measures a stage in the middle of its training: the mean Dice of each held-out scan.
 
     The first stage is measured at foreground against background, the second together with the finished first one.
+
+    Notes
+    -----
+    Source: [DEEPNAT] evaluation. Ours: on the way, without CRF.
     """
 
     def validate(net: DeepNat) -> dict[str, float]:

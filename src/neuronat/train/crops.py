@@ -41,6 +41,7 @@ class CropConfig:
     ageing_vox: float = 5.0
     n_inside: int = 50000
     n_anywhere: int = 12000
+    n_balanced: int = 0
     deform: DeformConfig = field(default_factory=DeformConfig)
     degrade: DegradeConfig = field(default_factory=DegradeConfig)
     tissue: TissueConfig = field(default_factory=TissueConfig)
@@ -56,13 +57,13 @@ class CropConfig:
 class CropSource:
     """What crops are drawn from: scans with labels, label maps of whole heads, and how labels become classes.
 
-    `tables` gives for each protocol its source and a (C,) uint8 tensor, `mirrored` its (C,) int64 mirrored classes;
-    `head_ids` are the ids of the heads' own map, `palette`, by class. The protocol `brain` comes from the masks.
+    `tables` gives for each protocol, by source, the protocol's class of each class of the source, (C,) uint8, `mirrored` its (C,) int64 mirrored classes;
+    `head_ids` are the ids of the heads' own map, `wholehead`, by class. The protocol `brain` comes from the masks.
     """
 
     scans: Sequence[HeadVolume]
     heads: Sequence[HeadVolume]
-    tables: Mapping[str, tuple[str, Tensor]]
+    tables: Mapping[str, Mapping[str, Tensor]]
     mirrored: Mapping[str, Tensor]
     head_ids: tuple[int, ...] = ()
 
@@ -109,7 +110,7 @@ def draw_crop(source: CropSource, config: CropConfig, generator: torch.Generator
     mask = _nearest(volume.mask, places) > 0
     maps = {name: _nearest(ids, places) for name, ids in volume.maps.items()}
     if is_painted:
-        grey = _painted(maps["palette"], source, config, generator)
+        grey = _painted(maps["wholehead"], source, config, generator)
         if not is_raw:
             grey = grey * mask
     else:
@@ -121,10 +122,12 @@ def draw_crop(source: CropSource, config: CropConfig, generator: torch.Generator
     if not is_raw:
         spoilt = torch.where(grey > 0, spoilt, 0.0)
     voxels = _draw_voxels(_nearest(volume.near, places) > 0, config, generator)
+    if config.n_balanced:
+        voxels = torch.cat([voxels, _draw_balanced(maps, source, config.n_balanced, generator)])
     classes = {"brain": mask.flatten()[voxels].long()}
-    for protocol, (name, table) in source.tables.items():
-        if name in maps:
-            found = table[maps[name].flatten()[voxels].long()].long()
+    for protocol, tables in source.tables.items():
+        if known := [name for name in tables if name in maps]:
+            found = tables[known[0]][maps[known[0]].flatten()[voxels].long()].long()
             classes[protocol] = source.mirrored[protocol][found] if is_mirrored else found
     channels = [spoilt[None], _coordinates(volume, places, mask, config, generator, is_mirrored=is_mirrored)]
     return Crop(torch.cat(channels)[None], voxels, classes)
@@ -192,7 +195,7 @@ def _set_into_head(
     """Paint skull, scalp and fluid of a head around a stripped brain, the head scaled to the brain's box."""
     scale = head.extents / volume.extents * (1 + 0.03 * uniform(-1, 1, generator, 3))
     there = head.centre.view(3, 1, 1, 1) + (places - volume.centre.view(3, 1, 1, 1)) * scale.view(3, 1, 1, 1)
-    labels = _nearest(head.maps["palette"], there).long()
+    labels = _nearest(head.maps["wholehead"], there).long()
     ids = torch.tensor(source.head_ids, device=labels.device)
     is_outside = (ids >= FIRST_OUTSIDE) | (ids == 0)
     fluid = torch.tensor(source.head_ids.index(CSF), device=labels.device)
@@ -216,6 +219,18 @@ def _draw_voxels(is_near: Tensor, config: CropConfig, generator: torch.Generator
         return anywhere
     inside = near[torch.randint(len(near), (config.n_inside,), generator=generator, device=device)]
     return torch.cat([inside, anywhere])
+
+
+def _draw_balanced(
+    maps: Mapping[str, Tensor], source: CropSource, n_voxels: int, generator: torch.Generator
+) -> Tensor:
+    """Draw flat voxel indices so that the classes of the first known protocol are equally frequent."""
+    for tables in source.tables.values():
+        for name, table in ((n, t) for n, t in tables.items() if n in maps):
+            classes = table[maps[name].flatten().long()].long()
+            weights = 1 / torch.bincount(classes).clamp(min=1).float()
+            return torch.multinomial(weights[classes], n_voxels, replacement=True, generator=generator)
+    return torch.zeros(0, dtype=torch.long)
 
 
 def _nearest(ids: Tensor, places: Tensor) -> Tensor:

@@ -133,18 +133,18 @@ def to_device(volume: PackedVolume, sources: Mapping[str, LabelScheme], device: 
 
 def lookup_tables(
     sources: Mapping[str, LabelScheme], protocols: Mapping[str, LabelScheme]
-) -> dict[str, tuple[str, NDArray[np.uint8]]]:
-    """Find for each protocol the source that gives it, and the class of the protocol for each class of the source.
+) -> dict[str, dict[str, NDArray[np.uint8]]]:
+    """Find for each protocol the sources that give it, and the class of the protocol for each class of such a source.
 
     Parameters
     ----------
     sources, protocols : mapping of str to LabelScheme
-        By name. A protocol is given by the source of its name, or by one that maps onto it.
+        By name. A protocol is given by the source of its name, and by those that map onto it.
 
     Returns
     -------
-    dict of str to (str, (C,) uint8)
-        By protocol.
+    dict of str to dict of str to (C,) uint8
+        By protocol and source; the protocol's own source comes first.
 
     Raises
     ------
@@ -157,12 +157,10 @@ def lookup_tables(
     """
     tables = {}
     for name, protocol in protocols.items():
-        givers = [s for s, scheme in sources.items() if s == name or name in scheme.mappings]
+        givers = sorted((s for s, scheme in sources.items() if s == name or name in scheme.mappings), key=name.__ne__)
         if not givers:
             raise LabelError(f"protocol {name}: no label map gives it; the training set has {', '.join(sources)}")
-        source = name if name in givers else givers[0]
-        ids = np.array(sources[source].ids)
-        tables[name] = (source, protocol.classes_of(sources[source].mapped_ids(ids, name)))
+        tables[name] = {s: protocol.classes_of(sources[s].mapped_ids(np.array(sources[s].ids), name)) for s in givers}
     return tables
 
 
