@@ -31,7 +31,7 @@ def test_a_result_in_doubt_is_not_kept(run, phantom_files, untrained_folder: Pat
     out, model = tmp_path / "out", ("--model", untrained_folder)
     done = run("segment", phantom_files.scan, "-o", out, *model, *OPTIONS, "--force", "--strict")
     assert (done.exit_code, done.stderr.count("\n")) == (65, 1)
-    assert "refused by --strict: forced: brain mask of 35 ml" in done.stderr
+    assert "refused by --strict: brain tissue of 28 ml" in done.stderr
     assert not out.exists()
 
 
