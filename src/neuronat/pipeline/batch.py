@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neuronat import __version__
-from neuronat.errors import MissingInputError, NeuronatError, UsageError
+from neuronat.errors import NeuronatError, UsageError
+from neuronat.measure.doubts import require_no_doubt
 from neuronat.nets.store import Model
 from neuronat.pipeline.device import choose_device, limit_threads
 from neuronat.pipeline.freesurfer import with_freesurfer_ids
@@ -29,9 +30,9 @@ from neuronat.record import (
     write_marker,
 )
 from neuronat.space.loading import naming
-from neuronat.space.source import require_file
+from neuronat.space.reading import hash_of_scan
 
-__all__ = ["Outcome", "Task", "input_hash", "plan_tasks", "require_distinct", "segment_file", "segment_files"]
+__all__ = ["Outcome", "Task", "plan_tasks", "require_distinct", "segment_file", "segment_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -148,9 +149,9 @@ def _plan(scan: Path, out: Path, config: SegmentConfig, models: Mapping[str, str
     """Plan one scan."""
     stem = stem_of(scan)
     try:
-        inputs = {shown_name(scan): input_hash(scan)}
+        inputs = {shown_name(scan): hash_of_scan(scan, config.reading)}
         if config.mask is not None:
-            inputs[f"mask {shown_name(config.mask)}"] = input_hash(config.mask)
+            inputs[f"mask {shown_name(config.mask)}"] = hash_of_scan(config.mask)
     except NeuronatError as error:
         return Task(scan=scan, stem=stem, failure=error)
     settings = result_settings(config)
@@ -167,15 +168,6 @@ def _plan(scan: Path, out: Path, config: SegmentConfig, models: Mapping[str, str
     return Task(scan=scan, stem=stem, wanted=wanted, is_done=not differing, outputs=tuple(sorted(there.outputs)))
 
 
-def input_hash(path: Path) -> str:
-    """Hash an input; what is no file with content gets its own sentence from reading."""
-    if path.is_file():
-        return sha256_of(path)
-    with naming(path):
-        require_file(path)
-    raise MissingInputError(f"{shown_name(path)}: cannot be read; check the path")
-
-
 def _unchanged(task: Task) -> Outcome:
     """Turn a task with nothing to do into its outcome."""
     state = "failed" if task.failure else "already done"
@@ -189,6 +181,7 @@ def _run(task: Task, out: Path, config: SegmentConfig, networks: Networks, progr
         inputs = read_inputs(task.scan, config)
         with naming(task.scan):
             result = segment_scan(inputs, networks, config, lambda step, done: progress(f"{task.stem}: {step}", done))
+            require_no_doubt(result.reasons, strict=config.strict and result.verdict != "pass")
         if config.has_freesurfer_ids:
             result = with_freesurfer_ids(result)
         texts, report_failure = texts_of(result, config)
@@ -253,6 +246,7 @@ def require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) ->
     """Raise UsageError if outputs would share a name or replace an input, or scans a mask."""
     if not scans:
         raise UsageError("no scan is named; name at least one")
+    _require_outside(scans, out)
     if config.mask is not None and len(scans) > 1:
         raise UsageError(f"one mask cannot serve {len(scans)} scans; segment them one by one")
     by_stem: dict[str, list[Path]] = {}
@@ -268,6 +262,13 @@ def require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) ->
             raise UsageError(
                 f"{shown_name(path)}: is in the output folder and could be replaced; choose another folder"
             )
+
+
+def _require_outside(scans: Sequence[Path], out: Path) -> None:
+    """Raise UsageError if outputs would lie inside a folder that is read."""
+    for scan in scans:
+        if scan.is_dir() and scan.resolve() in (out.resolve(), *out.resolve().parents):
+            raise UsageError(f"{shown_name(scan)}: outputs would lie inside the folder of the scan; choose another one")
 
 
 def _output_prefixes(stems: Mapping[str, object]) -> tuple[str, ...]:
