@@ -112,8 +112,8 @@ def test_row_39_a_ball_of_noise_is_no_brain(refused, phantom, tmp_path: Path, rn
     assert "grey and white matter cannot be told apart by their grey values" in line
 
 
-@pytest.mark.parametrize("step_mm", [1.0, 1.8, 4.0])
-def test_row_39_bodies_too_small_or_too_large_for_a_brain(refused, grey: np.ndarray, tmp_path: Path, step_mm: float):
+@pytest.mark.parametrize("step_mm", [1.0, 1.8])
+def test_row_39_bodies_too_small_for_a_brain(refused, grey: np.ndarray, tmp_path: Path, step_mm: float):
     scan = save(tmp_path / "x.nii", grey, np.diag([-step_mm, step_mm, step_mm, 1.0]))
     assert "a brain has 500 to 2200 ml" in refused(scan)
 
