@@ -165,7 +165,7 @@ def test_unknown_ids_and_schemes_are_named(run, tmp_path):
     assert "sub-01_seg-deepnat25_dseg.nii.gz: ids 9999 (3 voxels) are not in the scheme deepnat25" in done.stderr
     done = run("evaluate", predicted, predicted, "-o", tmp_path / "table.tsv", "--scheme", "mine")
     assert done.exit_code == 2
-    assert "--scheme mine: not known; known are atropos, deepnat25, freesurfer" in done.stderr
+    assert "--scheme mine: not known; known are atropos, brain, deepnat25, freesurfer" in done.stderr
 
 
 def test_of_schemes_with_the_same_ids_the_general_one_is_taken(run, tmp_path):
