@@ -158,11 +158,13 @@ def _answers(
     for protocol, model in networks.by_protocol.items():
         by_model.setdefault(model.name, []).append(protocol)
     answers: dict[str, Answer] = {}
-    for number, (name, protocols) in enumerate(by_model.items()):
+    in_turn = sorted(by_model.items(), key=lambda item: models[item[0]].whole is not None)  # coarse labels first
+    for number, (name, protocols) in enumerate(in_turn):
         part = _part(progress, number / len(by_model), 1 / len(by_model))
         model = models[name]
         if model.whole is not None:
-            answers |= answer_whole(model, prepared, tuple(protocols), networks.device, part)
+            coarser = {protocol: answer.classes for protocol, answer in answers.items()}
+            answers |= answer_whole(model, prepared, tuple(protocols), networks.device, part, coarser)
         else:
             answers[protocols[0]] = answer_patchwise(model, prepared, networks.device, part, config)
     return answers
