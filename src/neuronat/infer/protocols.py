@@ -152,10 +152,10 @@ def _blocks(
     voxels = torch.from_numpy(np.flatnonzero(whole))
     device = next(net.parameters()).device
     if isinstance(net, UNet):
-        rows = features.scales[0].flatten(1)
+        rows = features.scales[0].movedim(0, -1).reshape(-1, features.scales[0].shape[0])
         for start in range(0, len(voxels), CHUNK):
             some = voxels[start : start + CHUNK]
-            scores = net.score(rows[:, some].T.to(device), protocol)[:, wanted]
+            scores = net.score(rows[some].to(device), protocol)[:, wanted]
             yield _Block(slice(start, start + len(some)), wanted, scores.float().cpu())
         return
     scales = tuple(scale[None].to(device) for scale in features.scales)

@@ -28,7 +28,7 @@ class TileConfig:
     """Where features are computed, the most voxels of a tile, and by how much tiles overlap."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    most_voxels: int = 4_000_000
+    most_voxels: int = 3_000_000
     overlap_vox: int = 32
 
     def __post_init__(self) -> None:
@@ -38,7 +38,10 @@ class TileConfig:
 
 @dataclass(frozen=True, eq=False)
 class ScanFeatures:
-    """Features (F, I/s, J/s, K/s) of a scan of `shape` (I, J, K) at each scale s, padded to the network's stride."""
+    """Features (F, I/s, J/s, K/s) of a scan of `shape` (I, J, K) at each scale s, padded to the network's stride.
+
+    In memory the features of one voxel lie side by side, where a head reads them.
+    """
 
     scales: tuple[Tensor, ...]
     shape: tuple[int, int, int]
@@ -148,7 +151,7 @@ def _add(
     if not sums:
         for scale in found:
             step = (tile[0].stop - tile[0].start) // scale.shape[2]
-            sums.append(torch.zeros(scale.shape[1], *(extent // step for extent in shape)))
+            sums.append(torch.zeros(*(extent // step for extent in shape), scale.shape[1]).movedim(-1, 0))
     for total, scale in zip(sums, found, strict=True):
         step = shape[0] // total.shape[1]
         weights = [_share(axis, tile, tiles, step) for axis in range(3)]
