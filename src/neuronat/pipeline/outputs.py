@@ -1,9 +1,7 @@
 """The files of one result: named by DESIGN section 3, staged in a hidden folder, then given their names."""
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +12,7 @@ from neuronat.errors import OutputError, UsageError
 from neuronat.labels.scheme import LabelScheme
 from neuronat.measure.volumes import volumes_table
 from neuronat.pipeline.result import Result
-from neuronat.record import make_folder, shown_name, write_text
+from neuronat.record import make_folder, shown_name, temporary_name, write_text
 from neuronat.space.files import write_channels, write_label_map, write_mask
 
 __all__ = ["require_same_tables", "staged", "write_result"]
@@ -23,7 +21,12 @@ DISCLAIMER = "Not for diagnosis."
 
 
 def write_result(
-    result: Result, out: Path, *, file_format: str = "nii.gz", has_probabilities: bool = False
+    result: Result,
+    out: Path,
+    *,
+    file_format: str = "nii.gz",
+    has_probabilities: bool = False,
+    tables: Path | None = None,
 ) -> tuple[Path, ...]:
     """Write everything but the marker: all files, or none.
 
@@ -37,6 +40,8 @@ def write_result(
         Ending of the images, `nii.gz` or `mgz`.
     has_probabilities : bool
         Write the probabilities as well.
+    tables : Path, optional
+        Folder of the label tables that scans share; by default `out`.
 
     Returns
     -------
@@ -55,8 +60,9 @@ def write_result(
     Source: ours; names as in BIDS derivatives (DESIGN section 3).
     """
     make_folder(out)
-    require_same_tables(out, [labels.scheme for labels in result.labels.values()])
-    with staged(out) as stage:
+    tables = tables or out
+    require_same_tables(tables, [labels.scheme for labels in result.labels.values()])
+    with staged(out, result.stem) as stage:
         _write_mask(result, stage, file_format)
         for protocol in result.labels:
             _write_protocol(result, protocol, stage, file_format)
@@ -64,17 +70,18 @@ def write_result(
                 _write_probabilities(result, protocol, stage, file_format)
         names = sorted(path.name for path in stage.iterdir())
         for labels in result.labels.values():
-            _write_table(labels.scheme, out)
+            _write_table(labels.scheme, tables)
         for name in names:
             (stage / name).replace(out / name)
     return tuple(out / name for name in names)
 
 
 @contextmanager
-def staged(out: Path) -> Iterator[Path]:
+def staged(out: Path, stem: str) -> Iterator[Path]:
     """Lend a private folder inside `out`; it and what is left in it are removed, whatever happens."""
+    stage = out / temporary_name(stem)
     try:
-        stage = Path(tempfile.mkdtemp(prefix=f".neuronat-{os.getpid()}-", suffix=".part", dir=out))
+        stage.mkdir(mode=0o700)
     except OSError as error:
         raise OutputError(f"{shown_name(out)}: cannot be written ({error.strerror}); choose another folder") from error
     try:

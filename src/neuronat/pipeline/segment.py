@@ -151,7 +151,7 @@ def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, prog
             prepared.intensities,
             coordinates,
             prepared.mask,
-            DenseConfig(device=networks.device),
+            DenseConfig(device=networks.device, tile_vox=config.tile_vox),
             _part(progress, start, 0.8 * share),
         )
         if config.has_crf:
@@ -248,6 +248,7 @@ def _provenance(inputs: Inputs, config: SegmentConfig, networks: Networks) -> di
         ],
         "Settings": result_settings(config),
         "Device": str(networks.device),
+        **({"Fallback": config.fallback} if config.fallback else {}),
     }
 
 

@@ -28,6 +28,8 @@ class SegmentConfig:
     scan. `stripped`: whether the scan is 0 outside the brain. `space`: the grid of the outputs, the scan's
     own or the working grid. `n_threads`: None for torch's own choice. `force` lifts the refusals of scans
     that do not look like a T1 of a brain. `overwrite`: replace a result of other scans, models or settings.
+    `tile_vox`: edge of the tiles, which bounds memory and changes no label. `fallback`: what a cohort changed
+    after a first attempt failed; it stands in the sidecars.
     """
 
     models: tuple[str, ...] = ("deepnat",)
@@ -42,6 +44,8 @@ class SegmentConfig:
     n_threads: int | None = None
     force: bool = False
     overwrite: bool = False
+    tile_vox: int = 64
+    fallback: str = ""
     reading: ReadOptions = field(default_factory=ReadOptions)
 
     def __post_init__(self) -> None:
