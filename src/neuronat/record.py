@@ -23,6 +23,7 @@ __all__ = [
     "differences",
     "is_temporary",
     "make_folder",
+    "marker_path",
     "read_marker",
     "remove_leftovers",
     "sha256_of",
@@ -189,6 +190,11 @@ class Marker:
     settings: Mapping[str, Any]
     outputs: Mapping[str, str]
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def marker_path(folder: Path, stem: str) -> Path:
+    """Return where the marker of a scan lies, beside its results."""
+    return folder / f"{stem}_done.json"
 
 
 def write_marker(path: Path, marker: Marker) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from neuronat.nets.store import Model, load_model
 from neuronat.pipeline.device import choose_device, limit_threads
 from neuronat.pipeline.outputs import require_same_tables, write_result
-from neuronat.pipeline.plan import Task, marker_path, plan_tasks, require_distinct
+from neuronat.pipeline.plan import Task, plan_tasks, require_distinct
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.segment import Networks, chosen_protocols, read_inputs, segment_scan
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress
-from neuronat.record import make_folder, read_marker, sha256_of, write_marker
+from neuronat.record import make_folder, marker_path, read_marker, sha256_of, write_marker
 from neuronat.space.loading import naming
 from neuronat.space.memory import peak_memory_bytes
 

@@ -8,11 +8,20 @@ from neuronat import __version__
 from neuronat.errors import MissingInputError, NeuronatError, UsageError
 from neuronat.nets.store import Model
 from neuronat.pipeline.settings import SegmentConfig, result_settings
-from neuronat.record import Marker, broken_outputs, differences, read_marker, sha256_of, shown_name, stem_of
+from neuronat.record import (
+    Marker,
+    broken_outputs,
+    differences,
+    marker_path,
+    read_marker,
+    sha256_of,
+    shown_name,
+    stem_of,
+)
 from neuronat.space.loading import naming
 from neuronat.space.source import require_file
 
-__all__ = ["Task", "marker_path", "plan_task", "plan_tasks", "require_distinct"]
+__all__ = ["Task", "plan_task", "plan_tasks", "require_distinct"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -78,11 +87,6 @@ def _input_hash(path: Path) -> str:
     with naming(path):
         require_file(path)
     raise MissingInputError(f"{shown_name(path)}: cannot be read; check the path")
-
-
-def marker_path(out: Path, stem: str) -> Path:
-    """Return where the marker of a scan lies."""
-    return out / f"{stem}_done.json"
 
 
 def require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) -> None:
