@@ -25,7 +25,7 @@ from neuronat.record import Marker, broken_outputs, marker_path, read_marker, te
 LEAKED = []
 
 
-def open_work(job, seat):
+def open_work(job, _seat):
     """Return the stand-in for one scan."""
     started = job.out / "started"
     started.mkdir(exist_ok=True)
@@ -42,7 +42,7 @@ def open_work(job, seat):
         stage = out / temporary_name(entry.stem)
         stage.mkdir()
         (stage / "half").write_text("half")
-        behave(text, job, entry)
+        behave(text, job)
         names = [f"{entry.stem}_seg-deepnat25_{part}" for part in ("dseg.json", "volumes.tsv")]
         write_text(stage / names[0], "{}\n")
         rows = "".join(f"{i}\t{name}\t{n}\t{n}.0\tn/a\n" for i, name, n in ((2, "White", 1000), (3, "Grey", 900)))
@@ -63,28 +63,52 @@ def open_work(job, seat):
     return work
 
 
-def behave(text, job, entry):
+def behave(text, job):
     """Do what the text of the scan says."""
     word, *rest = text.split()
-    if word == "sleep":
-        time.sleep(float(rest[0]))
-    elif word == "kill":
-        os.kill(os.getpid(), int(rest[0]))
-    elif word == "kill-once" and not job.config.fallback:
+    BEHAVIOURS.get(word, lambda *_: None)(job.config, *rest)
+
+
+def die(_config, number, *_):
+    os.kill(os.getpid(), int(number))
+
+
+def die_once(config, *_):
+    if not config.fallback:
         os.kill(os.getpid(), signal.SIGKILL)
-    elif word == "corrupt":
-        raise ValueError("not a scan")
-    elif word == "memory" and job.config.device != "cpu":
-        raise RuntimeError(f"CUDA out of memory at tiles of {job.config.tile_vox}")
-    elif word == "driver" and job.config.device != "cpu":
+
+
+def refuse(_config, *_):
+    raise ValueError("not a scan")
+
+
+def need_memory(config, *_):
+    if config.device != "cpu":
+        raise RuntimeError(f"CUDA out of memory at tiles of {config.tile_vox}")
+
+
+def lose_device(config, *_):
+    if config.device != "cpu":
         raise RuntimeError("CUDA error: device-side assert triggered")
-    elif word == "leak":
-        LEAKED.append(bytearray(int(rest[0])))
-    elif word == "storm":
-        for _ in range(int(rest[0])):
-            os.write(2, b"a message that comes again and again\n" * 1000)
-        time.sleep(1.5)
-        raise ValueError("after a storm")
+
+
+def storm(_config, n, *_):
+    for _ in range(int(n)):
+        os.write(2, b"a message that comes again and again\n" * 1000)
+    time.sleep(1.5)
+    raise ValueError("after a storm")
+
+
+BEHAVIOURS = {
+    "sleep": lambda _, seconds, *__: time.sleep(float(seconds)),
+    "leak": lambda _, n, *__: LEAKED.append(bytearray(int(n))),
+    "kill": die,
+    "kill-once": die_once,
+    "corrupt": refuse,
+    "memory": need_memory,
+    "driver": lose_device,
+    "storm": storm,
+}
 
 
 def make_job(out, **changes):
@@ -93,9 +117,15 @@ def make_job(out, **changes):
     return replace(job, **changes)
 
 
+def say(*words):
+    sys.stdout.write(" ".join(words) + "\n")
+    sys.stdout.flush()
+
+
 def main():
     """Run a cohort as the command does, without loading torch."""
     import cohort_work  # under its own name, as workers know it
+
     from neuronat.cli.failures import run_guarded, stop_on_signals
 
     source, out, engine, n_workers = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
@@ -111,11 +141,9 @@ def main():
         opened = open_here(job, n_workers) if engine == "here" else open_engine(job, n_workers=n_workers)
         rules = Rules(grace_s=float(os.environ.get("GRACE", "30")))
         with opened as chosen:
-            print("ready", flush=True)
-            tally = run_cohort(
-                entries, job, chosen, rules, lambda row, _: print(row.stem, row.state, row.message, flush=True)
-            )
-        print(tally.ended, flush=True)
+            say("ready")
+            tally = run_cohort(entries, job, chosen, rules, lambda row, _: say(row.stem, row.state, row.message))
+        say(tally.ended)
         return exit_code(tally)
 
     sys.exit(run_guarded(run))
