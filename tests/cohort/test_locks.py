@@ -33,7 +33,7 @@ def test_a_lock_belongs_to_one_run_until_it_is_given_back(tmp_path: Path):
 
 def test_a_lock_of_a_dead_process_is_free_at_once(tmp_path: Path):
     path = lock_path(tmp_path, "x")
-    script = f"from neuronat.cohort.locks import take_lock; from pathlib import Path; take_lock(Path({str(path)!r}), 'a')"
+    script = f"import pathlib, neuronat.cohort.locks as locks; locks.take_lock(pathlib.Path({str(path)!r}), 'a')"
     subprocess.run([sys.executable, "-c", script], check=True)
     assert path.exists()
     assert not is_held(path)
@@ -89,20 +89,25 @@ def test_a_lock_without_content_expires(tmp_path: Path, content: str):
     assert take_lock(path, "a", expiry_s=0.1)
 
 
-def test_of_many_threads_one_gets_the_lock_of_a_dead_run(tmp_path: Path):
-    for _ in range(20):
-        path = lock_path(tmp_path, "x")
+def race(path: Path, n: int) -> list[str]:
+    """Let n runs take one lock at once; return those that got it."""
+    won = []
+
+    def take(name: str) -> None:
+        if take_lock(path, name):
+            won.append(name)
+
+    threads = [threading.Thread(target=take, args=(f"run{number}",)) for number in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return won
+
+
+def test_of_many_runs_one_gets_the_lock_of_a_dead_one(tmp_path: Path):
+    for number in range(20):
+        path = lock_path(tmp_path, f"x{number}")
         take_lock(path, "dead")
         path.write_text(json.dumps(json.loads(path.read_text()) | {"started": "12"}))
-        results = {}
-        threads = [
-            threading.Thread(target=lambda name: results.update({name: take_lock(path, name)}), args=(f"run{n}",))
-            for n in range(8)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        winners = [name for name, won in results.items() if won]
-        assert len(winners) == 1
-        release(path, winners[0])
+        assert len(race(path, 8)) == 1

@@ -154,12 +154,9 @@ def _failed_row(out: Path, folder: str, stem: str) -> Row:
     """Read why a scan has no result."""
     try:
         fields: dict[str, Any] = json.loads(failure_path(out, folder, stem).read_text(encoding="utf-8"))
-        return Row(
-            folder=folder,
-            stem=stem,
-            **(fields | {name: tuple(fields.get(name, ())) for name in ("warnings", "protocols")}),
-        )
-    except (OSError, ValueError, TypeError):
+        fields |= {name: tuple(fields.get(name, ())) for name in ("warnings", "protocols")}
+        return Row(folder=folder, stem=stem, **fields)
+    except (OSError, ValueError, TypeError, AttributeError):
         return Row(folder=folder, stem=stem, state="failed", code=70, message="its failure marker cannot be read")
 
 

@@ -128,7 +128,7 @@ def _rows(waiting: Iterator[Entry], pending: dict["Future[Row]", Entry], engine:
         if not pending:
             return
         done, _ = wait(pending, timeout=SEATS_AGE_S, return_when=FIRST_COMPLETED)
-        for future in done:
+        for future in [future for future in pending if future in done]:
             yield _row_of(future, pending.pop(future))
         if time.monotonic() - asked_s > SEATS_AGE_S:
             n_seats, asked_s = engine.n_seats(), time.monotonic()
