@@ -72,9 +72,9 @@ def test_a_broken_scan_and_a_missing_one_stop_no_other(finished):
     out, done = finished
     assert done.exit_code == 1, done.stderr
     lines = done.stderr.splitlines()
-    assert lines[0].startswith("dask is not installed, so one scan follows the other")
-    assert lines[1].startswith("4 scans; 1 workers with ")
-    assert "GB free" in lines[1]
+    assert lines[0].startswith("4 scans; 1 workers with ")
+    assert "GB free" in lines[0]
+    assert lines[1].startswith("dask is not installed, so one scan follows the other")
     assert lines[2] == "sub-03: skipped, no T1w image that fits the filters; check the data set"
     assert lines[-1].startswith("4 scans in ")
     assert lines[-1].endswith(": 3 done, 1 failed")

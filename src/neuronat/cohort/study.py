@@ -81,13 +81,15 @@ def run_participants(source: Path, out: Path, config: StudyConfig, say: Callable
     cohort = find_cohort(source, out, config.selection)
     make_folder(out)
     machine, job = _check(cohort, out, config)
-    if not (has_dask() or config.scheduler):
-        say("dask is not installed, so one scan follows the other; pip install 'neuronat[cohort]' for several at once")
+    is_serial = not (has_dask() or config.scheduler)
+    if is_serial:
         config = replace(config, n_workers=1 if config.n_workers is None else min(config.n_workers, 1))
     sizes = _sizes(cohort, machine, config)
     job = replace(job, config=replace(job.config, n_threads=sizes.n_threads))
     _prepare_folder(cohort, source, out, job)
     say(f"{len(cohort.entries)} scans; {describe_sizes(sizes, machine)}")
+    if is_serial and len(cohort.entries) > 1:
+        say("dask is not installed, so one scan follows the other; pip install 'neuronat[cohort]' for several at once")
     for gap in cohort.gaps:
         say(f"{gap.stem}: {'failed' if gap.is_failure else 'skipped'}, {gap.message}")
     begun_s = time.monotonic()
