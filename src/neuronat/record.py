@@ -254,9 +254,7 @@ def remove_leftovers(folder: Path, names: Collection[str]) -> None:
     """Remove what a killed run left unfinished under these names, which nobody else is working on now."""
     pattern = re.compile(f"{re.escape(TEMPORARY_PREFIX)}(.*)-[0-9a-f]{{12}}\\.part", re.DOTALL)
     wanted = {name[:LONGEST_NAME] for name in names}
-    if not folder.is_dir():
-        return
-    for path in list(folder.iterdir()):
+    for path in list(folder.iterdir()) if folder.is_dir() else ():
         found = pattern.fullmatch(path.name)
         if found and found[1] in wanted:
             if path.is_dir() and not path.is_symlink():

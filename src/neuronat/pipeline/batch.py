@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from neuronat.nets.store import Model, load_model
 from neuronat.pipeline.device import choose_device, limit_threads
@@ -157,24 +158,12 @@ def run_task(
             result = segment_scan(inputs, networks, config, lambda step, done: progress(f"{task.stem}: {step}", done))
         outputs = _write(task, result, config, out, tables or out)
         if task.wanted is not None:
-            notes = {
-                "verdict": result.verdict,
-                "warnings": list(result.warnings),
-                "device": str(networks.device),
-                "fallback": config.fallback,
-                "duration_s": round(time.monotonic() - start_s, 2),
-                "peak_memory_gb": round(peak_memory_bytes() / 1e9, 3),
-            }
+            notes = _notes(result, config, networks, time.monotonic() - start_s)
             write_marker(marker_path(out, task.stem), replace(task.wanted, outputs=outputs, notes=notes))
     except Exception as error:
         logger.debug("%s failed", task.stem, exc_info=True)
-        return Outcome(
-            scan=task.scan,
-            stem=task.stem,
-            state="failed",
-            failure=error,
-            duration_s=time.monotonic() - start_s,
-        )
+        took_s = time.monotonic() - start_s
+        return Outcome(scan=task.scan, stem=task.stem, state="failed", failure=error, duration_s=took_s)
     return Outcome(
         scan=task.scan,
         stem=task.stem,
@@ -183,6 +172,18 @@ def run_task(
         result=result,
         duration_s=time.monotonic() - start_s,
     )
+
+
+def _notes(result: Result, config: SegmentConfig, networks: Networks, duration_s: float) -> dict[str, Any]:
+    """Return what a marker says beside the hashes."""
+    return {
+        "verdict": result.verdict,
+        "warnings": list(result.warnings),
+        "device": str(networks.device),
+        "fallback": config.fallback,
+        "duration_s": round(duration_s, 2),
+        "peak_memory_gb": round(peak_memory_bytes() / 1e9, 3),
+    }
 
 
 def _write(task: Task, result: Result, config: SegmentConfig, out: Path, tables: Path) -> dict[str, str]:
