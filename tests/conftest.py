@@ -67,9 +67,9 @@ def swift_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
         rows[np.arange(len(score)), rank * n_classes // len(score)] = 1
         return rows / rows.sum(1, keepdims=True)
 
-    monkeypatch.setattr("neuronat.pipeline.segment.brain_probabilities", brain_probabilities)
+    monkeypatch.setattr("neuronat.pipeline.answers.brain_probabilities", brain_probabilities)
     monkeypatch.setattr("neuronat.prepare.bias._estimate_log_field", lambda values, _: np.zeros_like(values))
-    monkeypatch.setattr("neuronat.pipeline.batch.load_model", functools.cache(load_model))
+    monkeypatch.setattr("neuronat.pipeline.networks.load_model", functools.cache(load_model))
 
 
 @pytest.fixture(scope="session")

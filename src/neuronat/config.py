@@ -15,7 +15,7 @@ from neuronat.crf.meanfield import CrfConfig
 from neuronat.errors import ConfigError, MissingInputError
 from neuronat.nets.deepnat import DeepNatConfig
 from neuronat.train.augment import AugmentConfig
-from neuronat.train.loop import TrainConfig
+from neuronat.train.course import TrainConfig
 
 __all__ = ["DataConfig", "NetworkConfig", "Recipe", "read_recipe", "resolved_path"]
 

@@ -236,11 +236,6 @@ def test_an_unknown_protocol_lists_the_known_ones(segment, phantom_files, tmp_pa
     assert (done.exit_code, done.stderr) == (2, expected)
 
 
-def test_two_models_of_one_protocol_are_refused(segment, phantom_files, untrained_folder, tmp_path: Path):
-    done = segment(phantom_files.scan, "-o", tmp_path / "out", "--model", untrained_folder)
-    assert (done.exit_code, "both answer in deepnat25" in done.stderr) == (2, True)
-
-
 def test_an_unusable_model_or_device_gets_69_before_anything_is_written(run, phantom_files, untrained_folder, tmp_path):
     damaged = Path(shutil.copytree(untrained_folder, tmp_path / "damaged"))
     (damaged / "card.json").write_text("{}")

@@ -98,7 +98,7 @@ def test_a_missing_file_is_named(folder: Path, name: str):
         ({"stages": {"structures": {"n_classes": 10**9}}}, "n_classes must be at most 1024"),
         ({"stages": {"structures": {"n_classes": 26, "n_tasks": 5}}}, "n_tasks must be 1, 7 or 27"),
         ({"stages": {"structures": {"n_classes": "26"}}}, "n_classes must be of type int; got str"),
-        ({"stages": {"whole": {"n_classes": 26}}}, "stages must be foreground and structures"),
+        ({"stages": {"second": {"n_classes": 26}}}, "stages must be foreground and structures"),
         ({"surprise": 1}, r"unknown keys \['surprise'\]"),
         ({"schemes": ["../../etc"]}, "must name one label scheme"),
         ({"schemes": ["freesurfer"]}, "label table of freesurfer is missing"),

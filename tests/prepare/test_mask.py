@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from neuronat.errors import GridError, UnusableInputError
-from neuronat.prepare.mask import find_stripped_mask, inspect_background, require_mask, require_stripped_mask
+from neuronat.prepare.mask import (
+    find_stripped_mask,
+    inspect_background,
+    is_raw_head,
+    require_mask,
+    require_stripped_mask,
+)
 from neuronat.space.files import read_mask, read_volume
 from neuronat.space.volume import Volume
 
@@ -78,7 +84,7 @@ def test_dark_bone_gives_a_small_head_away(head):
     assert "is as dark as bone or air" in inspect_background(small).objection
     with pytest.raises(UnusableInputError, match="is as dark as bone or air"):
         require_stripped_mask(small)
-    np.testing.assert_array_equal(require_stripped_mask(small, stripped="yes"), inspect_background(small).mask)
+    np.testing.assert_array_equal(require_stripped_mask(small, is_declared=True), inspect_background(small).mask)
 
 
 def test_noise_in_the_background_is_a_raw_head(brain, rng):
@@ -87,16 +93,18 @@ def test_noise_in_the_background_is_a_raw_head(brain, rng):
         require_stripped_mask(noisy)
 
 
-def test_a_declared_raw_head_is_for_a_later_version(brain):
-    with pytest.raises(UnusableInputError, match=r"--stripped no\); raw heads come in a later version"):
-        require_stripped_mask(brain, stripped="no")
+def test_a_raw_head_is_more_than_a_brain(brain, head, phantom, rng):
+    assert not is_raw_head(brain)
+    assert is_raw_head(Volume(head.values, np.diag([-3.6, 3.6, 3.6, 1.0])))
+    assert is_raw_head(Volume(brain.values + rng.normal(0, 5, brain.values.shape).astype(np.float32), AFFINE))
+    assert not is_raw_head(phantom[0])  # 35 ml: no head either
 
 
 def test_the_small_phantom_needs_force(phantom):
     with pytest.raises(UnusableInputError, match="35 ml are not background, and a brain has 500 to 2200 ml"):
         require_stripped_mask(phantom[0])
     with pytest.raises(UnusableInputError, match="what is not background has 35 ml"):
-        require_stripped_mask(phantom[0], stripped="yes")
+        require_stripped_mask(phantom[0], is_declared=True)
     np.testing.assert_array_equal(require_stripped_mask(phantom[0], force=True), phantom[2])
 
 

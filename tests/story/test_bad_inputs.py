@@ -193,7 +193,7 @@ BAD = [
     (make_singular, 65, "singular"),
     (make_nan_affine, 65, "not finite"),
     (make_label_map, 65, "is a label map or a mask"),
-    (make_raw_head, 65, "raw heads come in a later version"),
+    (make_raw_head, 65, "no model at hand finds the brain in it"),
 ]
 
 

@@ -21,7 +21,14 @@ def start(source: Path, out: Path, engine: str = "here", n_workers: int = 2, **e
     command = [sys.executable, str(STANDIN / "cohort_work.py"), str(source), str(out), engine, str(n_workers)]
     path = os.pathsep.join(filter(None, (str(STANDIN), os.environ.get("PYTHONPATH"))))
     environment = os.environ | {"PYTHONPATH": path, "HOME": str(source.parent)} | environment
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,  # a group of its own, which a terminal or a batch system would signal as a whole
+    )
 
 
 def finish(process: subprocess.Popen, code: int) -> dict[str, str]:
@@ -99,7 +106,7 @@ def test_a_signal_ends_a_run_in_good_order(tmp_path: Path, number: int, code: in
     source, out = write_scans(tmp_path / "in", "sleep 1.5", "sleep 60", *["ok"] * 30), tmp_path / "out"
     process = start(source, out, GRACE="3")
     wait_for(out / "started" / "s001")
-    process.send_signal(number)
+    os.killpg(process.pid, number)
     states = finish(process, code)
     assert states["s000"].startswith("done"), "grace let it finish"
     assert states["s001"].startswith("stopped"), "it would have taken a minute"
@@ -191,7 +198,7 @@ def test_a_signal_ends_a_run_on_dask_in_good_order(tmp_path: Path):
     source, out = write_scans(tmp_path / "in", "sleep 1.5", "sleep 60", *["ok"] * 30), tmp_path / "out"
     process = start(source, out, "dask", GRACE="3")
     wait_for(out / "started" / "s001")
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
     states = finish(process, 143)
     assert states["s000"].startswith("done")
     assert states["s001"].startswith("stopped")

@@ -7,16 +7,9 @@ import torch
 from neuronat.errors import ConfigError
 from neuronat.nets.deepnat import DeepNat, DeepNatConfig, task_offsets
 from neuronat.train.augment import AugmentConfig
+from neuronat.train.course import Course, TrainConfig, make_optimizer, rate_at
 from neuronat.train.examples import draw_anchors, find_candidates, gather_blocks, margin_vox
-from neuronat.train.loop import (
-    Course,
-    Lesson,
-    TrainConfig,
-    make_optimizer,
-    rate_at,
-    score_block,
-    train_network,
-)
+from neuronat.train.loop import Lesson, score_block, train_network
 from neuronat.train.scans import stack_scans
 
 CPU = torch.device("cpu")
@@ -130,7 +123,7 @@ def test_the_optimizer_is_the_configured_one_and_biases_do_not_decay(name, kind)
     ("changed", "message"),
     [
         ({"rate": 0.0}, "rate must be above 0"),
-        ({"optimizer": "adam"}, "sgd or adagrad"),
+        ({"optimizer": "newton"}, "sgd, adagrad or adam"),
         ({"precision": "half"}, "float32 or bfloat16"),
     ],
 )

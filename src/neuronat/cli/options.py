@@ -27,7 +27,7 @@ READING = (
     click.option("--max-voxels", type=int, metavar="N", help="Refuse larger images. [default: by memory]"),
 )
 SEGMENT = (
-    click.option("--model", "models", multiple=True, default=("deepnat",), show_default=True, help="Name or folder."),
+    click.option("--model", "models", multiple=True, help="Name or folder. [default: deepnat and neuronet]"),
     click.option("--protocol", "protocols", multiple=True, help="Label in this protocol. [default: all]"),
     click.option("--crf/--no-crf", "has_crf", default=True, show_default=True, help="Refine the labels."),
     click.option("--probabilities", "has_probabilities", is_flag=True, help="Write probabilities as well."),

@@ -59,7 +59,6 @@ def attend(seats: Seats, entry: Entry, job: Job) -> Row:
         if not take_lock(lock, job.run):
             return _row(entry, "busy", BUSY_CODE, f"another run has it ({holder_name(lock)})")
         try:
-            remove_leftovers(folder, _names(entry))
             log_path(entry, job).unlink(missing_ok=True)
             row, seat = _attempt_all(seat, entry, job, lock)
             _write_down(row, job)

@@ -47,7 +47,7 @@ def open_segmentation(job: Job, seat: int) -> Callable[[Entry], Row]:
     if config.device == "auto" and n_gpus:
         config = replace(config, device=f"cuda:{seat % n_gpus}")
     models, protocols = load_protocols(config)
-    networks = place_networks(protocols, config)
+    networks = place_networks(models, protocols, config)
     require_same_tables(job.out, [model.schemes[name] for name, model in protocols.items()])
 
     def segment_entry(entry: Entry) -> Row:

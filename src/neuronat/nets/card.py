@@ -14,6 +14,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from neuronat.errors import ConfigError, ModelError
 from neuronat.nets.deepnat import DeepNatConfig
+from neuronat.nets.network import ARCHITECTURES, NetworkShape
+from neuronat.nets.neuronet import NeuroNetConfig
+from neuronat.nets.unet import UNetConfig
 
 __all__ = [
     "FORMAT",
@@ -27,20 +30,27 @@ __all__ = [
 ]
 
 FORMAT = 1
-ARCHITECTURES = ("deepnat",)
-STAGES = (("foreground", "structures"), ("structures",))
+STAGES = (("foreground", "structures"), ("structures",), ("whole",))
 MAX_CLASSES = 1024
 NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z+._-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageSpec:
-    """One network of the model: an architecture from the list, and the numbers that shape it."""
+    """One network of the model: an architecture from the list, and the numbers that shape it.
+
+    A `deepnat` has `n_classes`, `n_tasks` and `coordinates`; a `neuronet` or `unet` has `protocols`, the latter also
+    `filters`, `n_features` and `n_hidden`.
+    """
 
     architecture: str = "deepnat"
-    n_classes: int
+    n_classes: int = 0
     n_tasks: int = 7
     coordinates: tuple[str, ...] = ("spectral", "cartesian")
+    protocols: Mapping[str, int] = field(default_factory=dict)
+    filters: tuple[int, ...] = ()
+    n_features: int = 0
+    n_hidden: int = 0
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
@@ -53,9 +63,20 @@ class StageSpec:
             raise ModelError(str(error)) from error
 
     @property
-    def network_config(self) -> DeepNatConfig:
+    def network_config(self) -> NetworkShape:
         """The configuration that builds the network."""
-        return DeepNatConfig(n_classes=self.n_classes, n_tasks=self.n_tasks, coordinates=self.coordinates)
+        if self.architecture == "deepnat":
+            return DeepNatConfig(n_classes=self.n_classes, n_tasks=self.n_tasks, coordinates=self.coordinates)
+        if self.architecture == "neuronet":
+            return NeuroNetConfig(protocols=self.protocols)
+        return UNetConfig(
+            protocols=self.protocols, filters=self.filters, n_features=self.n_features, n_hidden=self.n_hidden
+        )
+
+    @property
+    def classes_by_protocol(self) -> tuple[int, ...]:
+        """Number of classes of each protocol, in order."""
+        return (self.n_classes,) if self.architecture == "deepnat" else tuple(self.protocols.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,14 +143,25 @@ class ModelCard:
         if not NAME.fullmatch(self.name):
             raise ModelError(f"model name {self.name!r} must be letters, digits, '+', '.', '_' or '-', at most 64")
         if tuple(self.stages) not in STAGES:
-            raise ModelError(f"stages must be foreground and structures, or structures alone; got {list(self.stages)}")
+            raise ModelError(f"stages must be foreground and structures, structures, or whole; got {list(self.stages)}")
         if "foreground" in self.stages and self.stages["foreground"].n_classes != 2:
             raise ModelError(f"stage foreground must have 2 classes; got {self.stages['foreground'].n_classes}")
-        if len(self.schemes) != 1 or not NAME.fullmatch(self.schemes[0]):
-            raise ModelError(f"schemes must name one label scheme; got {list(self.schemes)}")
+        _require_schemes(self.schemes, self.stages)
         for name, value in self.crf.items():
             if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
                 raise ModelError(f"crf.{name} must be a finite number, at least 0; got {value!r}")
+
+
+def _require_schemes(schemes: tuple[str, ...], stages: Mapping[str, StageSpec]) -> None:
+    """Raise ModelError unless each protocol of the last stage has a scheme, and the stage suits its network."""
+    stage, spec = list(stages.items())[-1]
+    if (stage == "whole") == (spec.architecture == "deepnat"):
+        raise ModelError(f"stage {stage} cannot be a {spec.architecture}")
+    if spec.architecture == "deepnat":
+        if len(schemes) != 1 or not NAME.fullmatch(schemes[0]):
+            raise ModelError(f"schemes must name one label scheme; got {list(schemes)}")
+    elif schemes != tuple(spec.protocols):
+        raise ModelError(f"schemes must be the protocols {list(spec.protocols)}; got {list(schemes)}")
 
 
 def write_card(card: ModelCard) -> str:

@@ -24,6 +24,9 @@ from neuronat.nets.folder import (
     shipped_models,
     verified_contents,
 )
+from neuronat.nets.network import Network
+from neuronat.nets.neuronet import NeuroNet
+from neuronat.nets.unet import UNet
 from neuronat.nets.weights import networks_from_bytes, networks_to_bytes
 
 __all__ = [
@@ -43,7 +46,7 @@ class Model:
     """Networks by stage, the schemes of the protocols they answer in, and the card that vouches for them."""
 
     card: ModelCard
-    networks: Mapping[str, DeepNat]
+    networks: Mapping[str, Network]
     schemes: Mapping[str, LabelScheme]
     sha256: str = ""
 
@@ -55,10 +58,21 @@ class Model:
                 raise ModelError(f"stage {stage}: the network is not the one that the card describes")
         if tuple(self.schemes) != self.card.schemes:
             raise ModelError(f"card names the schemes {list(self.card.schemes)}, given are {list(self.schemes)}")
-        n_classes = self.card.stages["structures"].n_classes
-        for name, scheme in self.schemes.items():
+        asked = list(self.card.stages.values())[-1].classes_by_protocol
+        for (name, scheme), n_classes in zip(self.schemes.items(), asked, strict=True):
             if scheme.n_classes != n_classes:
                 raise ModelError(f"scheme {name} has {scheme.n_classes} classes, the network {n_classes}")
+
+    @property
+    def whole(self) -> NeuroNet | UNet | None:
+        """The network that labels whole scans, if it is such a model."""
+        network = self.networks.get("whole")
+        return network if isinstance(network, NeuroNet | UNet) else None
+
+    @property
+    def patchwise(self) -> Mapping[str, DeepNat]:
+        """The networks that label patch by patch, by stage; none in a model for whole scans."""
+        return {stage: network for stage, network in self.networks.items() if isinstance(network, DeepNat)}
 
     @property
     def name(self) -> str:

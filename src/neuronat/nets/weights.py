@@ -14,7 +14,7 @@ from torch import Tensor
 
 from neuronat.errors import ModelError
 from neuronat.nets.card import StageSpec
-from neuronat.nets.deepnat import DeepNat
+from neuronat.nets.network import Network, build_network
 
 __all__ = ["networks_from_bytes", "networks_to_bytes"]
 
@@ -23,12 +23,12 @@ RUNNING = ("running_mean", "running_var")
 UNUSED = "num_batches_tracked"  # batch normalization counts with it only where no momentum is set
 
 
-def networks_to_bytes(networks: Mapping[str, DeepNat], *, half: bool) -> bytes:
+def networks_to_bytes(networks: Mapping[str, Network], *, half: bool) -> bytes:
     """Write networks as one safetensors file.
 
     Parameters
     ----------
-    networks : mapping of str to DeepNat
+    networks : mapping of str to network
         Networks by stage.
     half : bool
         Store weights as float16; running statistics stay float32, their range is wider.
@@ -60,7 +60,7 @@ def networks_to_bytes(networks: Mapping[str, DeepNat], *, half: bool) -> bytes:
     return safetensors.torch.save(tensors)
 
 
-def networks_from_bytes(content: bytes, stages: Mapping[str, StageSpec]) -> dict[str, DeepNat]:
+def networks_from_bytes(content: bytes, stages: Mapping[str, StageSpec]) -> dict[str, Network]:
     """Rebuild networks from the bytes of a safetensors file.
 
     Parameters
@@ -72,7 +72,7 @@ def networks_from_bytes(content: bytes, stages: Mapping[str, StageSpec]) -> dict
 
     Returns
     -------
-    dict of str to DeepNat
+    dict of str to network
         In evaluation mode, float32, on the CPU.
 
     Raises
@@ -85,7 +85,7 @@ def networks_from_bytes(content: bytes, stages: Mapping[str, StageSpec]) -> dict
     Source: ours (decision 0009). The networks are made without values first, so no random number is drawn.
     """
     with torch.device("meta"):
-        networks = {stage: DeepNat(spec.network_config) for stage, spec in stages.items()}
+        networks = {stage: build_network(spec.network_config) for stage, spec in stages.items()}
     expected = {
         f"{stage}.{name}": tuple(value.shape)
         for stage, network in networks.items()
@@ -136,7 +136,7 @@ def _header(content: bytes) -> dict[str, dict[str, object]]:
     return tensors
 
 
-def _state(stage: str, network: DeepNat, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _state(stage: str, network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Collect one network's parameters as finite float32."""
     state = {}
     for name in network.state_dict():

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from neuronat.nets.store import Model, load_model
+from neuronat.nets.store import Model
 from neuronat.pipeline.device import choose_device, limit_threads
+from neuronat.pipeline.networks import Networks, chosen_protocols, load_models
 from neuronat.pipeline.outputs import require_same_tables, write_result
 from neuronat.pipeline.plan import Task, plan_tasks, require_distinct
 from neuronat.pipeline.result import Result
-from neuronat.pipeline.segment import Networks, chosen_protocols, read_inputs, segment_scan
+from neuronat.pipeline.segment import read_inputs, segment_scan
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress
 from neuronat.record import make_folder, marker_path, read_marker, sha256_of, write_marker
 from neuronat.space.loading import naming
@@ -83,7 +84,7 @@ def segment_files(
             if networks is None:
                 make_folder(out)
                 require_same_tables(out, [model.schemes[name] for name, model in protocols.items()])
-                networks = place_networks(protocols, config)
+                networks = place_networks(models, protocols, config)
             yield run_task(task, out, config, networks, progress=progress)
     finally:
         if is_new and out.is_dir() and not any(out.iterdir()):
@@ -92,14 +93,14 @@ def segment_files(
 
 def load_protocols(config: SegmentConfig) -> tuple[tuple[Model, ...], dict[str, Model]]:
     """Load the models of a configuration; return them, and which of them answers in which protocol."""
-    models = tuple(load_model(name) for name in config.models)
-    return models, chosen_protocols(models, config.protocols)
+    models = load_models(config.models)
+    return tuple(models), dict(chosen_protocols(models, config))
 
 
-def place_networks(protocols: Mapping[str, Model], config: SegmentConfig) -> Networks:
+def place_networks(models: Sequence[Model], protocols: Mapping[str, Model], config: SegmentConfig) -> Networks:
     """Choose threads and device, and return the networks that will calculate there."""
     limit_threads(config.n_threads)
-    return Networks(protocols, choose_device(config.device))
+    return Networks(protocols, choose_device(config.device), tuple(models))
 
 
 def segment_file(scan: Path, out: Path, config: SegmentConfig, progress: Progress = no_progress) -> Outcome:

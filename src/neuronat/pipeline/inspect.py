@@ -91,8 +91,9 @@ def inspect_scan(path: Path, config: SegmentConfig) -> Inspection:
     doubts: tuple[str, ...] = ()
     try:
         mask = mask_of(path, scan, config)
-        brain_ml = float(np.count_nonzero(mask)) * voxel_volume_mm3(scan.volume.affine) / 1000
-        doubts = brain_doubts(mask, scan.volume.affine)
+        if mask is not None:
+            brain_ml = float(np.count_nonzero(mask)) * voxel_volume_mm3(scan.volume.affine) / 1000
+            doubts = brain_doubts(mask, scan.volume.affine)
     except NeuronatError as error:
         refusal = error
     return Inspection(

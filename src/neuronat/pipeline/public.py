@@ -1,5 +1,6 @@
 """What `import neuronat` offers: the one boundary where a path, an image and a volume are all welcome."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -9,10 +10,10 @@ from numpy.typing import NDArray
 from neuronat.errors import UnusableInputError
 from neuronat.labels.scheme import load_scheme
 from neuronat.measure.scores import StructureScore, map_together, score_structures
-from neuronat.nets.store import load_model
 from neuronat.pipeline.device import choose_device, limit_threads
+from neuronat.pipeline.networks import Networks, chosen_protocols, load_models
 from neuronat.pipeline.result import Result
-from neuronat.pipeline.segment import Inputs, Networks, chosen_protocols, mask_of, read_inputs, segment_scan
+from neuronat.pipeline.segment import Inputs, mask_of, read_inputs, segment_scan
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.space.files import read_label_map, read_volume, write_label_map, write_volume
 from neuronat.space.geometry import grid_warnings
@@ -38,7 +39,7 @@ class ImageLike(Protocol):
 
 
 def segment(
-    scan: str | Path | Volume | ImageLike, model: str | Path = "deepnat", *, config: SegmentConfig = NO_CONFIG
+    scan: str | Path | Volume | ImageLike, model: str | Path | None = None, *, config: SegmentConfig = NO_CONFIG
 ) -> Result:
     """Label the structures of one T1-weighted scan; write nothing.
 
@@ -46,7 +47,7 @@ def segment(
     ----------
     scan : str, Path, Volume or nibabel image
         A file, or grey values in memory; skull-stripped, unless `config.mask` names a brain mask.
-    model : str or Path
+    model : str or Path, optional
         Name or folder of a model; it replaces `config.models`.
     config : SegmentConfig
         Everything else, as the options of `neuronat segment`.
@@ -67,7 +68,10 @@ def segment(
     -----
     Source: ours.
     """
-    networks = Networks(chosen_protocols([load_model(model)], config.protocols), choose_device(config.device))
+    if model is not None:
+        config = replace(config, models=(str(model),))
+    models = load_models(config.models)
+    networks = Networks(chosen_protocols(models, config), choose_device(config.device), models)
     limit_threads(config.n_threads)
     if isinstance(scan, str | Path):
         return segment_scan(read_inputs(Path(scan), config), networks, config)

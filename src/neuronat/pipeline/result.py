@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from neuronat.labels.scheme import LabelScheme
 from neuronat.measure.volumes import StructureVolume
+from neuronat.pipeline.answers import Answer
 from neuronat.prepare.conform import values_to_native
 from neuronat.prepare.scan import PreparedScan, uncrop
 from neuronat.space.volume import LabelMap, Probabilities
@@ -20,18 +21,18 @@ __all__ = ["BrainProbabilities", "Result"]
 
 @dataclass(frozen=True, eq=False)
 class BrainProbabilities:
-    """Probabilities of one protocol as computed: (N, C) float32, one row per voxel of the mask."""
+    """One protocol's answer as computed, and where its voxels lie."""
 
-    rows: NDArray[np.float32]
+    answer: Answer
     scheme: LabelScheme
     scan: PreparedScan
     is_native: bool
 
     def channels(self) -> Iterator[NDArray[np.float32]]:
         """Yield an (I, J, K) channel per class on the grid of the results."""
-        for number in range(self.scheme.n_classes):
+        for number, inside in enumerate(self.answer.channels()):
             cropped = np.zeros(self.scan.mask.shape, np.float32)
-            cropped[self.scan.mask] = self.rows[:, number]
+            cropped[self.scan.mask] = inside
             whole = uncrop(cropped, self.scan)
             if number == 0:
                 whole[~uncrop(self.scan.mask, self.scan)] = 1

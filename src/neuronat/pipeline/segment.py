@@ -1,77 +1,43 @@
 """The sentence itself: a scan is prepared, labelled by the networks, refined, taken back and measured."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from neuronat.coords.spectral import brain_coordinates
-from neuronat.crf.meanfield import CrfConfig, refine_voxels
-from neuronat.errors import ConfigError, ModelError, UnusableInputError, UsageError
-from neuronat.infer.cascade import brain_probabilities
-from neuronat.infer.dense import DenseConfig
+from neuronat.errors import UnusableInputError
 from neuronat.measure.volumes import structure_volumes
-from neuronat.nets.store import Model
+from neuronat.pipeline.answers import Answer, answer_patchwise, answer_whole, find_brain
+from neuronat.pipeline.networks import Networks
 from neuronat.pipeline.plausible import brain_doubts, contrast_doubts, label_doubts
 from neuronat.pipeline.result import BrainProbabilities, Result
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, result_settings
-from neuronat.prepare.conform import labels_to_native
-from neuronat.prepare.mask import require_mask, require_stripped_mask
+from neuronat.prepare.conform import labels_to_native, plan_grid, to_working
+from neuronat.prepare.mask import is_raw_head, require_mask, require_stripped_mask
 from neuronat.prepare.scan import PreparedScan, prepare_scan, uncrop
 from neuronat.record import shown_name, stem_of
-from neuronat.space.affine import spacing_mm
 from neuronat.space.files import read_mask, read_volume
 from neuronat.space.loading import naming
 from neuronat.space.scan import ReadOptions, Scan
 from neuronat.space.volume import LabelMap
 
-__all__ = ["Inputs", "Networks", "chosen_protocols", "mask_of", "read_inputs", "segment_scan"]
+__all__ = ["Inputs", "mask_of", "read_inputs", "segment_scan"]
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """A scan and its brain mask (I, J, K) bool on the same grid; `stem` names the outputs, `names` the sources."""
+    """A scan and its brain mask (I, J, K) bool on the same grid; `stem` names the outputs, `names` the sources.
+
+    There is no mask for a raw head: a network finds the brain.
+    """
 
     scan: Scan
-    mask: NDArray[np.bool_]
+    mask: NDArray[np.bool_] | None
     stem: str
     names: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Networks:
-    """Which model answers in which protocol, and where it calculates."""
-
-    by_protocol: Mapping[str, Model]
-    device: torch.device
-
-
-def chosen_protocols(models: Sequence[Model], wanted: tuple[str, ...]) -> dict[str, Model]:
-    """Return the model of each wanted protocol, of all if none is named.
-
-    Raises
-    ------
-    UsageError
-        If two models answer in one protocol, or nobody answers in a wanted one.
-
-    Notes
-    -----
-    Source: ours.
-    """
-    offered: dict[str, Model] = {}
-    for model in models:
-        for protocol in model.schemes:
-            if protocol in offered:
-                other = offered[protocol].name
-                raise UsageError(f"models {other} and {model.name} both answer in {protocol}; name one of them")
-            offered[protocol] = model
-    if unknown := [protocol for protocol in wanted if protocol not in offered]:
-        raise UsageError(f"protocol {', '.join(unknown)} is not known; the models offer {', '.join(offered)}")
-    return {protocol: offered[protocol] for protocol in wanted or offered}
 
 
 def read_inputs(path: Path, config: SegmentConfig) -> Inputs:
@@ -80,7 +46,7 @@ def read_inputs(path: Path, config: SegmentConfig) -> Inputs:
     Raises
     ------
     MissingInputError, UnusableInputError
-        If scan or mask cannot be read or used, or the scan is a raw head without a mask.
+        If scan or mask cannot be read or used.
 
     Notes
     -----
@@ -92,15 +58,16 @@ def read_inputs(path: Path, config: SegmentConfig) -> Inputs:
     return Inputs(scan, mask, stem_of(path), names)
 
 
-def mask_of(path: Path, scan: Scan, config: SegmentConfig) -> NDArray[np.bool_]:
-    """Return the brain mask (I, J, K) of a scan that was read from `path`; errors as in `read_inputs`."""
+def mask_of(path: Path, scan: Scan, config: SegmentConfig) -> NDArray[np.bool_] | None:
+    """Return the brain mask (I, J, K) of a scan, none for a raw head; errors as in `read_inputs`."""
     if config.mask is not None:
         given = read_mask(config.mask, ReadOptions(max_voxels=config.reading.max_voxels))
         with naming(config.mask):
             return require_mask(given, scan.volume, force=config.force)
-    stripped = cast(Literal["auto", "yes", "no"], config.stripped)
     with naming(path):
-        return require_stripped_mask(scan.volume, stripped=stripped, force=config.force)
+        if config.stripped == "no" or (config.stripped == "auto" and is_raw_head(scan.volume)):
+            return None
+        return require_stripped_mask(scan.volume, is_declared=config.stripped == "yes", force=config.force)
 
 
 def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, progress: Progress = no_progress) -> Result:
@@ -133,62 +100,68 @@ def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, prog
     -----
     Source: [DEEPNAT]; the gates are ours.
     """
-    progress("preparing", 0.0)
-    prepared = prepare_scan(inputs.scan.volume, inputs.mask)
+    if inputs.mask is None:
+        inputs = _stripped(inputs, networks, _part(progress, 0.0, 0.1))
+    progress("preparing", 0.1)
+    prepared = prepare_scan(inputs.scan.volume, _mask(inputs))
     doubts = brain_doubts(prepared.mask, prepared.affine) + contrast_doubts(prepared)
     if doubts and not config.force:
         raise UnusableInputError(
             f"does not look like a T1-weighted human brain: {'; '.join(doubts)}; check it, or use --force"
         )
-    progress("coordinates", 0.06)
-    coordinates = brain_coordinates(prepared.mask, prepared.affine)
-    computed, labels = {}, {}
-    for number, (protocol, model) in enumerate(networks.by_protocol.items()):
-        share = 0.88 / len(networks.by_protocol)
-        start = 0.1 + share * number
-        rows = brain_probabilities(
-            {stage: net.to(networks.device) for stage, net in model.networks.items()},
-            prepared.intensities,
-            coordinates,
-            prepared.mask,
-            DenseConfig(device=networks.device, tile_vox=config.tile_vox),
-            _part(progress, start, 0.8 * share),
-        )
-        if config.has_crf:
-            rows = _refined(rows, prepared, model, _part(progress, start + 0.8 * share, 0.2 * share))
-        found = BrainProbabilities(rows, model.schemes[protocol], prepared, config.space == "native")
-        computed[protocol] = found
-        labels[protocol] = _label_map(found)
+    answers = _answers(prepared, networks, config, _part(progress, 0.15, 0.83))
+    computed = {
+        protocol: BrainProbabilities(answers[protocol], model.schemes[protocol], prepared, config.space == "native")
+        for protocol, model in networks.by_protocol.items()
+    }
+    labels = {protocol: _label_map(found) for protocol, found in computed.items()}
     progress("measuring", 0.98)
     return _result(inputs, config, networks, computed, labels, doubts)
 
 
-def _refined(
-    rows: NDArray[np.float32], prepared: PreparedScan, model: Model, progress: Progress
-) -> NDArray[np.float32]:
-    """Refine probabilities (N, C) by the CRF with the model's numbers."""
-    try:
-        config = CrfConfig(**model.card.crf)
-    except (ConfigError, TypeError) as error:
-        raise ModelError(f"model {model.name}: crf on its card: {error}") from error
-    progress("refining", 0.0)
-    i_mm, j_mm, k_mm = spacing_mm(prepared.affine).tolist()
-    inside = prepared.intensities[prepared.mask]
-    return refine_voxels(
-        rows,
-        inside,
-        prepared.mask,
-        (i_mm, j_mm, k_mm),
-        config,
-        lambda done, of: progress("refining", done / of),
-    )
+def _stripped(inputs: Inputs, networks: Networks, progress: Progress) -> Inputs:
+    """Find the brain of a raw head, on the scan's own grid."""
+    values = inputs.scan.volume.values
+    i, j, k = values.shape
+    grid = plan_grid(inputs.scan.volume.affine, (i, j, k))
+    working = to_working(inputs.scan.volume, grid)
+    found = find_brain(networks.stripper, working.values, networks.device, progress)
+    return replace(inputs, mask=labels_to_native(found.astype(np.int32), grid) > 0)
+
+
+def _mask(inputs: Inputs) -> NDArray[np.bool_]:
+    """Return the brain mask, which is known by now."""
+    if inputs.mask is None:
+        raise UnusableInputError("has no brain mask; give one with --mask")
+    return inputs.mask
+
+
+def _answers(
+    prepared: PreparedScan, networks: Networks, config: SegmentConfig, progress: Progress
+) -> dict[str, Answer]:
+    """Let every model answer in its protocols."""
+    by_model: dict[str, list[str]] = {}
+    models = {model.name: model for model in networks.by_protocol.values()}
+    for protocol, model in networks.by_protocol.items():
+        by_model.setdefault(model.name, []).append(protocol)
+    answers: dict[str, Answer] = {}
+    for number, (name, protocols) in enumerate(by_model.items()):
+        part = _part(progress, number / len(by_model), 1 / len(by_model))
+        model = models[name]
+        if model.whole is not None:
+            answers |= answer_whole(model, prepared, tuple(protocols), networks.device, part, tile_vox=config.tile_vox)
+        else:
+            answers[protocols[0]] = answer_patchwise(
+                model, prepared, networks.device, part, has_crf=config.has_crf, tile_vox=config.tile_vox
+            )
+    return answers
 
 
 def _label_map(found: BrainProbabilities) -> LabelMap:
     """Take the most probable class of each voxel, back to the grid of the results."""
     prepared = found.scan
     cropped = np.zeros(prepared.mask.shape, np.int32)
-    cropped[prepared.mask] = found.scheme.ids_of(found.rows.argmax(axis=1))
+    cropped[prepared.mask] = found.scheme.ids_of(found.answer.classes)
     whole = uncrop(cropped, prepared)
     if found.is_native:
         return LabelMap(labels_to_native(whole, prepared.grid), prepared.grid.native_affine, found.scheme)
@@ -206,7 +179,7 @@ def _result(
     """Measure the labels and put everything together."""
     first = next(iter(computed.values())).scan
     is_native = config.space == "native"
-    mask = inputs.mask if is_native else uncrop(first.mask, first)
+    mask = _mask(inputs) if is_native else uncrop(first.mask, first)
     strange = [
         doubt
         for found in labels.values()

@@ -24,15 +24,15 @@ CHOICES = {
 class SegmentConfig:
     """How scans are segmented.
 
-    `models`: names or folders. `protocols`: which of theirs, all if empty. `mask`: brain mask of the one
-    scan. `stripped`: whether the scan is 0 outside the brain. `space`: the grid of the outputs, the scan's
-    own or the working grid. `n_threads`: None for torch's own choice. `force` lifts the refusals of scans
-    that do not look like a T1 of a brain. `overwrite`: replace a result of other scans, models or settings.
-    `tile_vox`: edge of the tiles, which bounds memory and changes no label. `fallback`: what a cohort changed
-    after a first attempt failed; it stands in the sidecars.
+    `models`: names or folders; those of the default pipeline if empty. `protocols`: which of theirs, all if
+    empty. `mask`: brain mask of the one scan. `stripped`: whether the scan is 0 outside the brain. `space`: the grid
+    of the outputs, the scan's own or the working grid. `n_threads`: None for torch's own choice. `force` lifts the
+    refusals of scans that do not look like a T1 of a brain. `overwrite`: replace a result of other scans, models or
+    settings. `tile_vox`: edge of the tiles, which bounds memory and changes no label. `fallback`: what a cohort
+    changed after a first attempt failed; it stands in the sidecars.
     """
 
-    models: tuple[str, ...] = ("deepnat",)
+    models: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()
     mask: Path | None = None
     stripped: str = "auto"
@@ -54,8 +54,6 @@ class SegmentConfig:
                 raise ConfigError(f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}")
         if self.n_threads is not None and self.n_threads < 1:
             raise ConfigError(f"n_threads must be at least 1; got {self.n_threads}")
-        if not self.models:
-            raise ConfigError("models must name at least one model")
         if self.reading.force != self.force:
             raise ConfigError("reading.force must be equal to force; set both")
 

@@ -16,9 +16,10 @@ from neuronat.nets.card import Accuracy, ModelCard, StageSpec, TrainingRecord
 from neuronat.nets.deepnat import DeepNat, DeepNatConfig
 from neuronat.nets.store import Model, load_model, save_model
 from neuronat.pipeline.material import packed_scans
+from neuronat.train.course import Course
 from neuronat.train.examples import find_candidates, margin_vox
 from neuronat.train.journal import total_seconds
-from neuronat.train.loop import Course, Lesson, train_network
+from neuronat.train.loop import Lesson, train_network
 from neuronat.train.scans import PackedScan, foreground_of, stack_scans
 from neuronat.train.validate import mean_dice, validate_networks, validation_table
 

@@ -5,7 +5,7 @@ or was set to 0 around a head, which is larger than a brain and holds dark bone 
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,14 @@ from neuronat.errors import GridError, UnusableInputError
 from neuronat.space.affine import describe_grid, is_same_grid, voxel_volume_mm3
 from neuronat.space.volume import Volume
 
-__all__ = ["Stripped", "find_stripped_mask", "inspect_background", "require_mask", "require_stripped_mask"]
+__all__ = [
+    "Stripped",
+    "find_stripped_mask",
+    "inspect_background",
+    "is_raw_head",
+    "require_mask",
+    "require_stripped_mask",
+]
 
 LEAST_BRAIN_ML = 500.0
 MOST_BRAIN_ML = 2200.0
@@ -55,17 +62,22 @@ def find_stripped_mask(volume: Volume) -> tuple[NDArray[np.bool_], bool]:
     return found.mask, found.objection == ""
 
 
-def require_stripped_mask(
-    volume: Volume, *, stripped: Literal["auto", "yes", "no"] = "auto", force: bool = False
-) -> NDArray[np.bool_]:
+def is_raw_head(volume: Volume) -> bool:
+    """Tell whether a scan shows more than a brain: no exact background, or a body that a brain would fit into."""
+    found = inspect_background(volume)
+    body_ml = np.count_nonzero(found.mask) * voxel_volume_mm3(volume.affine) / 1000
+    return found.objection != "" and bool(body_ml >= LEAST_BRAIN_ML)
+
+
+def require_stripped_mask(volume: Volume, *, is_declared: bool = False, force: bool = False) -> NDArray[np.bool_]:
     """Return the brain mask of a skull-stripped scan.
 
     Parameters
     ----------
     volume : Volume
         A scan on its own grid.
-    stripped : str
-        `yes` takes the user's word that the scan is skull-stripped, `no` that it is a raw head.
+    is_declared : bool
+        Take the user's word that it is skull-stripped.
     force : bool
         Accept any size.
 
@@ -77,18 +89,17 @@ def require_stripped_mask(
     Raises
     ------
     UnusableInputError
-        If it is a raw head, or (unless forced) of the wrong size for a brain.
+        If it is no skull-stripped brain, or (unless forced) of the wrong size for a brain.
 
     Notes
     -----
     Source: ours.
     """
-    advice = "raw heads come in a later version; remove the skull first, or give a brain mask with --mask"
-    if stripped == "no":
-        raise UnusableInputError(f"is declared a raw head (--stripped no); {advice}")
     found = inspect_background(volume)
-    if stripped == "auto" and found.objection and not force:
-        raise UnusableInputError(f"is not a skull-stripped brain ({found.objection}); {advice}")
+    if found.objection and not (is_declared or force):
+        raise UnusableInputError(
+            f"is not a skull-stripped brain ({found.objection}); check it, or give a brain mask with --mask"
+        )
     _require_brain(found.mask, volume, "what is not background", force=force)
     return found.mask
 

@@ -24,6 +24,7 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
     settings: Mapping[str, object]
+    average: nn.Module | None = None
 
 
 def save_checkpoint(folder: Path, state: TrainingState, iteration: int) -> Path:
@@ -37,6 +38,8 @@ def save_checkpoint(folder: Path, state: TrainingState, iteration: int) -> Path:
         "generator": state.generator.get_state(),
         "chance": torch.get_rng_state(),
     }
+    if state.average is not None:
+        content["average"] = state.average.state_dict()
     write_whole(path, lambda stream: torch.save(content, stream))
     for old in _checkpoints(folder)[:-KEPT]:
         old.unlink()
@@ -66,6 +69,8 @@ def load_newest(folder: Path, state: TrainingState) -> int:
             raise ConfigError(f"{path.name}: made with other settings ({', '.join(changed)}); resume with the same")
         state.net.load_state_dict(content["net"])
         state.optimizer.load_state_dict(content["optimizer"])
+        if state.average is not None:
+            state.average.load_state_dict(content["average"])
         state.generator.set_state(content["generator"].cpu())
         torch.set_rng_state(content["chance"].cpu())
         return int(content["iteration"])

@@ -16,9 +16,9 @@ def brain_probabilities(networks, intensities, coordinates, mask, *_rest):
 
 def open_swift(job, seat):
     """Open the real work in a worker, with these two steps replaced."""
-    import neuronat.pipeline.segment
+    import neuronat.pipeline.answers
     import neuronat.prepare.bias
 
-    neuronat.pipeline.segment.brain_probabilities = brain_probabilities
+    neuronat.pipeline.answers.brain_probabilities = brain_probabilities
     neuronat.prepare.bias._estimate_log_field = lambda values, _: np.zeros_like(values)
     return open_segmentation(job, seat)

@@ -1,0 +1,136 @@
+"""The answers of a NeuroNet at chosen voxels, protocol by protocol, never all classes of all voxels at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuronat.errors import ShapeError
+from neuronat.infer.tiles import ScanFeatures
+from neuronat.nets.neuronet import NeuroNet
+from neuronat.nets.unet import UNet
+
+__all__ = ["class_probabilities", "most_probable", "probability_channels"]
+
+CHUNK = 2**17
+GROUP = 16
+
+
+@torch.inference_mode()
+def most_probable(
+    net: NeuroNet | UNet, features: ScanFeatures, protocol: str, mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return the most probable class of a protocol at each voxel of a mask, and how probable it is.
+
+    Parameters
+    ----------
+    net : NeuroNet or UNet
+        The network that made the features.
+    features : ScanFeatures
+        Of one scan.
+    protocol : str
+        One of the network's.
+    mask : (I, J, K) bool
+        Where to answer.
+
+    Returns
+    -------
+    classes : (V,) uint8
+        In the order of `np.argwhere(mask)`.
+    probabilities : (V,) float32
+        Of these classes.
+
+    Raises
+    ------
+    ShapeError
+        If the mask is not on the scan's grid.
+
+    Notes
+    -----
+    Source: ours. Memory does not grow with the number of classes times the voxels of the scan.
+    """
+    n_voxels = int(mask.sum())
+    best, sums = torch.full((n_voxels,), -torch.inf), torch.full((n_voxels,), -torch.inf)
+    classes = torch.zeros(n_voxels, dtype=torch.uint8)
+    for block in _blocks(net, features, protocol, mask):
+        here = block.scores.max(1)
+        is_better = here.values > best[block.voxels]
+        found = (here.indices + block.classes.start).to(torch.uint8)
+        classes[block.voxels] = torch.where(is_better, found, classes[block.voxels])
+        best[block.voxels] = torch.maximum(best[block.voxels], here.values)
+        sums[block.voxels] = torch.logaddexp(sums[block.voxels], block.scores.logsumexp(1))
+    return classes.numpy(), torch.exp(best - sums).numpy()
+
+
+@torch.inference_mode()
+def class_probabilities(
+    net: NeuroNet | UNet, features: ScanFeatures, protocol: str, mask: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return the probabilities of all classes, (V, C) float32, at the voxels of a mask; for few classes."""
+    scores = torch.zeros(int(mask.sum()), net.config.protocols[protocol])
+    for block in _blocks(net, features, protocol, mask):
+        scores[block.voxels, block.classes] = block.scores
+    found: NDArray[np.float32] = scores.softmax(1).numpy()
+    return found
+
+
+@torch.inference_mode()
+def probability_channels(
+    net: NeuroNet | UNet, features: ScanFeatures, protocol: str, mask: NDArray[np.bool_]
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the probability of one class after the other, (V,) float32, at the voxels of a mask.
+
+    Notes
+    -----
+    Source: ours. A few classes at a time are computed, so memory does not grow with their number.
+    """
+    n_classes = net.config.protocols[protocol]
+    sums = torch.full((int(mask.sum()),), -torch.inf)
+    for block in _blocks(net, features, protocol, mask):
+        sums[block.voxels] = torch.logaddexp(sums[block.voxels], block.scores.logsumexp(1))
+    for start in range(0, n_classes, GROUP):
+        scores = torch.zeros(len(sums), min(GROUP, n_classes - start))
+        for block in _blocks(net, features, protocol, mask, slice(start, start + scores.shape[1])):
+            scores[block.voxels] = block.scores
+        yield from torch.exp(scores - sums[:, None]).T.contiguous().numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Scores (N, C) of some classes at some voxels, both slices; a network computes what is cheap together."""
+
+    voxels: slice
+    classes: slice
+    scores: Tensor
+
+
+def _blocks(
+    net: NeuroNet | UNet,
+    features: ScanFeatures,
+    protocol: str,
+    mask: NDArray[np.bool_],
+    classes: slice | None = None,
+) -> Iterator[_Block]:
+    """Yield the scores of all voxels of the mask and the classes asked for, in blocks of bounded size."""
+    if mask.shape != features.shape:
+        raise ShapeError(f"the mask has {mask.shape} voxels, the features are of a scan of {features.shape}")
+    wanted = classes or slice(0, net.config.protocols[protocol])
+    whole = np.zeros(features.scales[0].shape[1:], bool)
+    whole[: mask.shape[0], : mask.shape[1], : mask.shape[2]] = mask
+    voxels = torch.from_numpy(np.flatnonzero(whole))
+    device = next(net.parameters()).device
+    if isinstance(net, UNet):
+        rows = features.scales[0].flatten(1)
+        for start in range(0, len(voxels), CHUNK):
+            some = voxels[start : start + CHUNK]
+            scores = net.score(rows[:, some].T.to(device), protocol)[:, wanted]
+            yield _Block(slice(start, start + len(some)), wanted, scores.float().cpu())
+        return
+    scales = tuple(scale[None].to(device) for scale in features.scales)
+    for start in range(wanted.start, wanted.stop, GROUP):
+        group = slice(start, min(start + GROUP, wanted.stop))
+        scores = net.decode(scales, protocol, group)[0].flatten(1).cpu()
+        yield _Block(slice(0, len(voxels)), group, scores[:, voxels].T)

@@ -1,0 +1,124 @@
+"""An improved NeuroNet: a deeper encoder, a decoder shared by all protocols, and small heads that answer where asked.
+
+The published decoders are linear, and pass on full-resolution features of a single convolution. Here all protocols
+share one convolutional decoder, and a protocol is a *head*: a perceptron on the features of one voxel, the same
+everywhere. So 139 classes cost nothing where nobody asks, in training as in inference.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from neuronat.errors import ConfigError
+from neuronat.nets.neuronet import require_protocols
+
+__all__ = ["UNet", "UNetConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig:
+    """Shape of the network: classes per protocol, filters per scale, features per voxel, hidden units of a head."""
+
+    protocols: Mapping[str, int] = field(default_factory=dict)
+    filters: tuple[int, ...] = (16, 32, 64, 128, 192)
+    n_features: int = 32
+    n_hidden: int = 64
+
+    def __post_init__(self) -> None:
+        require_protocols(self.protocols)
+        if not 2 <= len(self.filters) <= 7 or min(self.filters) < 1:
+            raise ConfigError(f"UNetConfig.filters must name 2 to 7 scales; got {self.filters}")
+
+
+class UNet(nn.Module):
+    """Encoder, decoder and heads.
+
+    Notes
+    -----
+    Source: [UNET3D], with the residual units of [NEURONET]; ours: heads per voxel. Batch normalization follows every
+    convolution, so that it can be folded into it, and a frozen one makes tiles of any size agree.
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, *deeper = config.filters
+        self.first = nn.Sequential(_Step(1, first), _Step(first, first))
+        self.down = nn.ModuleList(
+            nn.Sequential(_Step(a, b, stride=2), _Residual(b)) for a, b in pairwise(config.filters)
+        )
+        upwards = list(zip(deeper[::-1], config.filters[-2::-1], strict=True))
+        self.up = nn.ModuleList(nn.Conv3d(a, b, 1, bias=False) for a, b in upwards)
+        self.merge = nn.ModuleList(nn.Sequential(_Step(2 * b, b), _Residual(b)) for _, b in upwards[:-1])
+        self.last = _Step(2 * first, config.n_features)
+        self.deep = nn.ModuleDict(
+            {name: nn.ModuleList(nn.Linear(b, n) for b in deeper[::-1]) for name, n in config.protocols.items()}
+        )
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Sequential(
+                    nn.Linear(config.n_features, config.n_hidden), nn.ReLU(), nn.Linear(config.n_hidden, n)
+                )
+                for name, n in config.protocols.items()
+            }
+        )
+
+    @property
+    def stride(self) -> int:
+        """Extents of scans must be multiples of this."""
+        return int(2 ** (len(self.config.filters) - 1))
+
+    def encode(self, scans: Tensor) -> tuple[Tensor, ...]:
+        """Return the features (B, F, I, J, K) of (B, 1, I, J, K) scans; in training those of coarser scales, too."""
+        x = self.first(scans)
+        passed = []
+        for down in self.down:
+            passed.append(x)
+            x = down(x)
+        coarse = [x]
+        for up, merge, side in zip(self.up, [*self.merge, self.last], passed[::-1], strict=True):
+            x = functional.interpolate(up(x), scale_factor=2, mode="nearest")
+            x = merge(torch.cat([x, side], 1))
+            coarse.append(x)
+        return tuple(coarse[::-1]) if self.training else (x,)
+
+    def score(self, voxels: Tensor, protocol: str) -> Tensor:
+        """Score the classes of a protocol from the features (V, F) of V voxels: (V, C)."""
+        scores: Tensor = self.heads[protocol](voxels)
+        return scores
+
+    def score_deep(self, voxels: Tensor, protocol: str, depth: int) -> Tensor:
+        """Score the classes from coarser features (V, F): depth 0 is the coarsest; only training asks."""
+        scores: Tensor = self.deep[protocol][depth](voxels)  # type: ignore[index]
+        return scores
+
+
+class _Step(nn.Module):
+    """Convolution, batch normalization, rectification."""
+
+    def __init__(self, n_in: int, n_out: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(n_in, n_out, 3, stride=stride, padding=1, bias=False)
+        self.norm = nn.BatchNorm3d(n_out, momentum=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features."""
+        return functional.relu(self.norm(self.conv(x)), inplace=True)
+
+
+class _Residual(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.step = _Step(n, n)
+        self.conv = nn.Conv3d(n, n, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm3d(n, momentum=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features."""
+        return functional.relu(x + self.norm(self.conv(self.step(x))), inplace=True)

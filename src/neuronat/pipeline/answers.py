@@ -1,0 +1,162 @@
+"""What the networks answer at the voxels of a brain: classes now, probabilities when somebody asks."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from neuronat.coords.spectral import brain_coordinates
+from neuronat.crf.meanfield import CrfConfig, refine_voxels
+from neuronat.errors import ConfigError, ModelError, UnusableInputError
+from neuronat.infer.cascade import brain_probabilities
+from neuronat.infer.dense import DenseConfig
+from neuronat.infer.protocols import class_probabilities, most_probable, probability_channels
+from neuronat.infer.tiles import TileConfig, encode_scan
+from neuronat.nets.store import Model
+from neuronat.pipeline.settings import Progress
+from neuronat.prepare.intensity import scale_brightness
+from neuronat.prepare.scan import PreparedScan
+from neuronat.space.affine import spacing_mm
+
+__all__ = ["Answer", "answer_patchwise", "answer_whole", "find_brain"]
+
+LEAST_BRAIN_VOX = 300_000
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A protocol's answer at the N voxels of the mask: classes (N,) uint8; `channels` yields (N,) float32 per class."""
+
+    classes: NDArray[np.uint8]
+    channels: Callable[[], Iterator[NDArray[np.float32]]]
+
+
+def answer_patchwise(
+    model: Model, prepared: PreparedScan, device: torch.device, progress: Progress, *, has_crf: bool, tile_vox: int = 64
+) -> Answer:
+    """Let a DeepNAT label a prepared brain in tiles of at most `tile_vox`^3 voxels, and the CRF refine it.
+
+    Raises
+    ------
+    ModelError
+        If the card's CRF numbers cannot be used.
+
+    Notes
+    -----
+    Source: [DEEPNAT].
+    """
+    progress("coordinates", 0.0)
+    coordinates = brain_coordinates(prepared.mask, prepared.affine)
+    rows = brain_probabilities(
+        {stage: net.to(device) for stage, net in model.patchwise.items()},
+        prepared.intensities,
+        coordinates,
+        prepared.mask,
+        DenseConfig(device=device, tile_vox=tile_vox),
+        lambda step, done: progress(step, 0.05 + 0.8 * done),
+    )
+    if has_crf:
+        rows = _refined(rows, prepared, model, progress)
+    return Answer(rows.argmax(1).astype(np.uint8), lambda: iter(rows.T))
+
+
+def answer_whole(
+    model: Model,
+    prepared: PreparedScan,
+    protocols: tuple[str, ...],
+    device: torch.device,
+    progress: Progress,
+    *,
+    tile_vox: int = 64,
+) -> Mapping[str, Answer]:
+    """Let a NeuroNet label a prepared brain in several protocols, in one pass; smaller tiles need less memory.
+
+    Notes
+    -----
+    Source: [NEURONET].
+    """
+    net = model.whole
+    if net is None:
+        raise ModelError(f"model {model.name}: labels patch by patch, not whole scans")
+    grey = scale_brightness(prepared.intensities)
+    tiles = TileConfig(device=device, most_voxels=min(4_000_000, 16 * tile_vox**3))
+    features = encode_scan(net.to(device), grey, tiles, lambda d: progress("encoding", 0.7 * d))
+    answers = {}
+    for number, protocol in enumerate(protocols):
+        progress(protocol, 0.7 + 0.3 * number / len(protocols))
+        classes, _ = most_probable(net, features, protocol, prepared.mask)
+        answers[protocol] = Answer(classes, partial(probability_channels, net, features, protocol, prepared.mask))
+    return answers
+
+
+def find_brain(model: Model, grey: NDArray[np.float32], device: torch.device, progress: Progress) -> NDArray[np.bool_]:
+    """Find the brain in a raw head.
+
+    Parameters
+    ----------
+    model : Model
+        One with the protocol `brain`.
+    grey : (I, J, K) float32
+        Grey values on the working grid, any scale.
+    device : torch.device
+        Where to calculate.
+    progress : callable
+        Takes the step's name and the share done.
+
+    Returns
+    -------
+    (I, J, K) bool
+        The largest part that looks like brain, without holes.
+
+    Raises
+    ------
+    UnusableInputError
+        If nothing of a brain's size does.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    net = model.whole
+    if net is None:
+        raise ModelError(f"model {model.name}: cannot find the brain in a raw head")
+    scaled = scale_brightness(grey)
+    features = encode_scan(
+        net.to(device), scaled, TileConfig(device=device), lambda d: progress("finding the brain", d)
+    )
+    everywhere = np.ones(grey.shape, bool)
+    share = class_probabilities(net, features, "brain", everywhere)[:, 1].reshape(grey.shape)
+    parts, n_parts = ndimage.label(share > 0.5)
+    sizes = np.bincount(parts.ravel(), minlength=2)
+    sizes[0] = 0
+    if n_parts == 0 or sizes.max() < LEAST_BRAIN_VOX:
+        raise UnusableInputError(
+            f"holds no brain that could be found (the largest part like one has {sizes.max() / 1000:.0f} ml); "
+            f"check that it is a T1-weighted head, or give a brain mask with --mask"
+        )
+    filled: NDArray[np.bool_] = ndimage.binary_fill_holes(parts == sizes.argmax())
+    return filled
+
+
+def _refined(
+    rows: NDArray[np.float32], prepared: PreparedScan, model: Model, progress: Progress
+) -> NDArray[np.float32]:
+    """Refine probabilities (N, C) by the CRF with the model's numbers."""
+    try:
+        config = CrfConfig(**model.card.crf)
+    except (ConfigError, TypeError) as error:
+        raise ModelError(f"model {model.name}: crf on its card: {error}") from error
+    i_mm, j_mm, k_mm = spacing_mm(prepared.affine).tolist()
+    inside = prepared.intensities[prepared.mask]
+    return refine_voxels(
+        rows,
+        inside,
+        prepared.mask,
+        (i_mm, j_mm, k_mm),
+        config,
+        lambda done, of: progress("refining", 0.85 + 0.15 * done / of),
+    )

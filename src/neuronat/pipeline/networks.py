@@ -1,0 +1,72 @@
+"""Which model answers in which protocol, and which one finds the brain in a raw head."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from neuronat.errors import UnusableInputError, UsageError
+from neuronat.nets.store import Model, load_model, shipped_models
+from neuronat.pipeline.settings import SegmentConfig
+
+__all__ = ["BRAIN", "DEFAULT_MODELS", "DEFAULT_PROTOCOLS", "Networks", "chosen_protocols", "load_models"]
+
+BRAIN = "brain"
+"""The protocol of brain masks; its answer is the mask, not a label map."""
+DEFAULT_MODELS = ("deepnat", "neuronet")
+DEFAULT_PROTOCOLS = ("deepnat25", "neuromorphometrics")
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """Models by protocol, where they calculate, and all models at hand, one of which may know brains in raw heads."""
+
+    by_protocol: Mapping[str, Model]
+    device: torch.device
+    models: tuple[Model, ...] = ()
+
+    @property
+    def stripper(self) -> Model:
+        """The model that finds the brain in a raw head; UnusableInputError if none does."""
+        for model in self.models:
+            if model.whole is not None and BRAIN in model.schemes:
+                return model
+        raise UnusableInputError(
+            "is a raw head, and no model at hand finds the brain in it; "
+            "remove the skull first, or give a brain mask with --mask"
+        )
+
+
+def load_models(names: Sequence[str]) -> tuple[Model, ...]:
+    """Load models by name or folder; none named: those of the default pipeline that are installed."""
+    if names:
+        return tuple(load_model(name) for name in names)
+    return tuple(load_model(name) for name in DEFAULT_MODELS if name in shipped_models())
+
+
+def chosen_protocols(models: Sequence[Model], config: SegmentConfig) -> dict[str, Model]:
+    """Return the model of each wanted protocol; the first model that offers a protocol gives it.
+
+    Where no protocol is named, all that the named models offer are wanted; where no model is named either, the
+    default ones.
+
+    Raises
+    ------
+    UsageError
+        If nobody answers in a wanted protocol.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    offered: dict[str, Model] = {}
+    for model in models:
+        for protocol in model.schemes:
+            if protocol != BRAIN:
+                offered.setdefault(protocol, model)
+    wanted = config.protocols
+    if not wanted and not config.models:
+        wanted = tuple(protocol for protocol in DEFAULT_PROTOCOLS if protocol in offered)
+    if unknown := [protocol for protocol in wanted if protocol not in offered]:
+        raise UsageError(f"protocol {', '.join(unknown)} is not known; the models offer {', '.join(offered)}")
+    return {protocol: offered[protocol] for protocol in wanted or offered}

@@ -1,0 +1,215 @@
+"""The training loop of every network: draw, descend, log, checkpoint, validate; killed at any moment, it resumes."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from neuronat.errors import ConfigError
+from neuronat.train.checkpoint import TrainingState, load_newest, save_checkpoint
+from neuronat.train.journal import describe, new_tally, summarize, write_line
+
+__all__ = ["Course", "Exercise", "TrainConfig", "follow_course", "make_optimizer", "rate_at"]
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One network's training; a batch holds `n_blocks` blocks of `n_centres`^3 centres, or so many crops.
+
+    `averaging`: decay of a running average of the weights, which is what a training ends with; 0 for none.
+    `freeze_norms_from`: share of the training from which on batch normalization keeps its statistics.
+    """
+
+    iterations: int = 5000
+    n_blocks: int = 32
+    n_centres: int = 4
+    optimizer: str = "sgd"
+    rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warm_up: float = 0.02
+    averaging: float = 0.0
+    freeze_norms_from: float = 1.0
+    precision: str = "float32"
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "n_blocks", "n_centres", "rate"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"TrainConfig.{name} must be above 0; got {getattr(self, name)!r}")
+        if self.optimizer not in ("sgd", "adagrad", "adam"):
+            raise ConfigError(f"TrainConfig.optimizer must be sgd, adagrad or adam; got {self.optimizer!r}")
+        if not 0 <= self.averaging < 1 or not 0 <= self.freeze_norms_from <= 1:
+            raise ConfigError("TrainConfig.averaging must be in [0, 1), freeze_norms_from in [0, 1]")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ConfigError(f"TrainConfig.precision must be float32 or bfloat16; got {self.precision!r}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Course:
+    """Where and how long one call trains: `checkpoint-*.pt` (the last two) and `log.jsonl` go into `folder`."""
+
+    folder: Path
+    max_minutes: float = math.inf
+    resume: bool = False
+    log_every: int = 50
+    checkpoint_every_s: float = 120.0
+    validate_every: int = 0
+    validate: Callable[[Any], Mapping[str, float]] | None = None
+    progress: Callable[[float, str], None] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Exercise:
+    """What one step does.
+
+    `draw` takes the source of chance and returns a batch; `score` returns from it the loss, the correct answers per
+    task (T,), and the number of answers. `settings` must be equal for a checkpoint to fit.
+    """
+
+    draw: Callable[[torch.Generator], Any]
+    score: Callable[[Any], tuple[Tensor, Tensor, int]]
+    n_tasks: int
+    settings: Mapping[str, object]
+
+
+def follow_course(net: Network, exercise: Exercise, config: TrainConfig, course: Course) -> bool:
+    """Train any network in place until its iterations or the course's minutes are over.
+
+    Parameters
+    ----------
+    net : nn.Module
+        The network, on the device it learns on.
+    exercise : Exercise
+        What one step does.
+    config : TrainConfig
+        Length, batch, optimizer, seed.
+    course : Course
+        Folder, minutes, resume, callbacks.
+
+    Returns
+    -------
+    bool
+        True when all iterations are done, False when the minutes were over first. Then, too, the network holds the
+        average of its weights, if one is kept.
+
+    Raises
+    ------
+    ConfigError
+        If the folder's checkpoint belongs to other settings.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    device = next(net.parameters()).device
+    generator = torch.Generator(device).manual_seed(config.seed)
+    torch.manual_seed(config.seed)  # dropout
+    average = _averaged(net, config)
+    settings = asdict(config) | dict(exercise.settings)
+    state = TrainingState(net, make_optimizer(net, config), generator, settings, average)
+    done = load_newest(course.folder, state) if course.resume else 0
+    tally, correct = new_tally(), torch.zeros(exercise.n_tasks, device=device)
+    started = saved = time.monotonic()
+    is_over = False
+    while done < config.iterations and not is_over:
+        rate = rate_at(done / config.iterations, config)
+        _set_rate(state.optimizer, rate)
+        begun = time.perf_counter()
+        batch = exercise.draw(generator)
+        drawn = time.perf_counter()
+        _set_mode(net, done / config.iterations, config)
+        loss, n_correct, n_answers = _step(exercise.score(batch), state.optimizer)
+        if average is not None:
+            average.update_parameters(net)
+        correct += n_correct
+        passed = (1, config.n_blocks, n_answers, loss, drawn - begun, time.perf_counter() - drawn)
+        tally = {key: tally[key] + value for key, value in zip(tally, passed, strict=True)}
+        done += 1
+        if done % course.log_every == 0 or done == config.iterations:
+            line = summarize(tally, correct.tolist(), iteration=done, iterations=config.iterations, rate=rate)
+            tally, correct = new_tally(), torch.zeros_like(correct)
+            write_line(course.folder / "log.jsonl", line)
+            if course.progress:
+                course.progress(done / config.iterations, describe(line))
+        is_over = time.monotonic() - started > 60 * course.max_minutes
+        if is_over or done == config.iterations or time.monotonic() - saved > course.checkpoint_every_s:
+            save_checkpoint(course.folder, state, done)
+            saved = time.monotonic()
+        if course.validate and course.validate_every and done % course.validate_every == 0:
+            _log_validation(course, done, _best(net, average))
+    if average is not None:
+        net.load_state_dict(average.module.state_dict())
+    return done >= config.iterations
+
+
+def make_optimizer(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the configured optimizer; weights decay, biases do not."""
+    groups = [
+        {"params": [p for p in net.parameters() if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in net.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "adam":
+        return torch.optim.AdamW(groups, lr=config.rate, eps=1e-7)
+    if config.optimizer == "adagrad":
+        return torch.optim.Adagrad(groups, lr=config.rate)
+    return torch.optim.SGD(groups, lr=config.rate, momentum=config.momentum)
+
+
+def rate_at(progress: float, config: TrainConfig) -> float:
+    """Learning rate at a progress in [0, 1): a linear warm-up, then the fall of a cosine to 1 % of the base rate."""
+    if progress < config.warm_up:
+        return config.rate * max(progress / config.warm_up, 0.02)
+    fallen = (progress - config.warm_up) / (1 - config.warm_up)
+    return config.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * fallen)) / 2)
+
+
+def _log_validation(course: Course, done: int, net: nn.Module) -> None:
+    """Validate, and write the scores into the log."""
+    if course.validate:
+        scored = dict(course.validate(net.eval()))
+        write_line(course.folder / "log.jsonl", {"iteration": done, "validation": scored})
+
+
+def _step(scored: tuple[Tensor, Tensor, int], optimizer: torch.optim.Optimizer) -> tuple[float, Tensor, int]:
+    """Make one step down the loss; return it as a number, and the rest as it is."""
+    loss, n_correct, n_answers = scored
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return float(loss.detach()), n_correct, n_answers
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _set_mode(net: nn.Module, progress: float, config: TrainConfig) -> None:
+    """Put a network into training mode; late in the training, batch normalization keeps its statistics."""
+    net.train()
+    if progress >= config.freeze_norms_from:
+        for layer in net.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.eval()
+
+
+def _averaged(net: nn.Module, config: TrainConfig) -> AveragedModel | None:
+    """Return a running average of a network's weights and statistics, if one is to be kept."""
+    if not config.averaging:
+        return None
+    return AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(config.averaging), use_buffers=True)  # type: ignore[no-untyped-call]
+
+
+def _best(net: Network, average: AveragedModel | None) -> Network:
+    """Return the averaged network where there is one."""
+    return net if average is None else average.module  # type: ignore[return-value]

@@ -1,0 +1,201 @@
+"""Crops to train NeuroNet on: of stripped scans, of scans set into painted heads, and of painted heads.
+
+A *crop* is a cube of a deformed head: grey values, and for each protocol that is known there the classes at drawn
+voxels. Which voxels count is drawn, too: most of them in the brain.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from neuronat.errors import ConfigError
+from neuronat.synth.degrade import DegradeConfig, degrade
+from neuronat.synth.fields import DeformConfig, interpolate, random_places, uniform
+from neuronat.synth.paint import CSF, FIRST_OUTSIDE, paint, palette
+from neuronat.synth.tissue import TissueConfig, vary_tissue
+from neuronat.train.volumes import GREY_STEP, HeadVolume
+
+__all__ = ["Crop", "CropConfig", "CropSource", "draw_crop"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropConfig:
+    """Which crops are drawn; shares of the kinds add up to at most 1, the rest are stripped scans."""
+
+    extent: int = 96
+    share_composite: float = 0.4
+    share_painted: float = 0.2
+    share_wild: float = 0.2
+    flip: float = 0.5
+    ageing_vox: float = 5.0
+    n_inside: int = 50000
+    n_anywhere: int = 12000
+    deform: DeformConfig = field(default_factory=DeformConfig)
+    degrade: DegradeConfig = field(default_factory=DegradeConfig)
+    tissue: TissueConfig = field(default_factory=TissueConfig)
+
+    def __post_init__(self) -> None:
+        if self.extent < 16 or self.extent % 16:
+            raise ConfigError(f"CropConfig.extent must be a multiple of 16; got {self.extent}")
+        if not 0 <= self.share_composite + self.share_painted <= 1:
+            raise ConfigError("CropConfig.share_composite and share_painted must add up to at most 1")
+
+
+@dataclass(frozen=True, eq=False)
+class CropSource:
+    """What crops are drawn from: scans with labels, label maps of whole heads, and how labels become classes.
+
+    `tables` gives for each protocol its source and a (C,) uint8 tensor, `mirrored` its (C,) int64 mirrored classes;
+    `head_ids` are the ids of the heads' own map, `palette`, by class. The protocol `brain` comes from the masks.
+    """
+
+    scans: Sequence[HeadVolume]
+    heads: Sequence[HeadVolume]
+    tables: Mapping[str, tuple[str, Tensor]]
+    mirrored: Mapping[str, Tensor]
+    head_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """One example: grey (1, 1, E, E, E) float32; voxels (V,) int64, flat; classes (V,) int64 per known protocol."""
+
+    grey: Tensor
+    voxels: Tensor
+    classes: Mapping[str, Tensor]
+
+
+def draw_crop(source: CropSource, config: CropConfig, generator: torch.Generator) -> Crop:
+    """Draw one crop.
+
+    Parameters
+    ----------
+    source : CropSource
+        Scans and heads.
+    config : CropConfig
+        Which crops, and how far they are changed.
+    generator : torch.Generator
+        Source of chance, on the scans' device.
+
+    Returns
+    -------
+    Crop
+
+    Notes
+    -----
+    Source: ours; [NEURONET] draws crops evenly, and changes nothing.
+    """
+    kind = float(uniform(0, 1, generator))
+    is_painted = kind < config.share_painted and bool(source.heads)
+    is_composite = not is_painted and kind < config.share_painted + config.share_composite and bool(source.heads)
+    volume = _pick(source.heads if is_painted else source.scans, generator)
+    is_mirrored = float(uniform(0, 1, generator)) < config.flip
+    is_raw = is_composite or (is_painted and float(uniform(0, 1, generator)) < 0.8)
+    places = _places(volume, config, generator, is_mirrored=is_mirrored, is_raw=is_raw)
+    mask = _nearest(volume.mask, places) > 0
+    maps = {name: _nearest(ids, places) for name, ids in volume.maps.items()}
+    if is_painted:
+        grey = _painted(maps["palette"], source, config, generator)
+        if not is_raw:
+            grey = grey * mask
+    else:
+        grey = _real(volume, places, maps, config, generator)
+        if is_composite:
+            head = _pick(source.heads, generator)
+            grey = _set_into_head(grey, volume, head, places, source, generator)
+    spoilt = degrade(grey, config.degrade, generator)
+    if not is_raw:
+        spoilt = torch.where(grey > 0, spoilt, 0.0)
+    voxels = _draw_voxels(_nearest(volume.near, places) > 0, config, generator)
+    classes = {"brain": mask.flatten()[voxels].long()}
+    for protocol, (name, table) in source.tables.items():
+        if name in maps:
+            found = table[maps[name].flatten()[voxels].long()].long()
+            classes[protocol] = source.mirrored[protocol][found] if is_mirrored else found
+    return Crop(spoilt[None, None], voxels, classes)
+
+
+def _places(
+    volume: HeadVolume, config: CropConfig, generator: torch.Generator, *, is_mirrored: bool, is_raw: bool
+) -> Tensor:
+    """Draw where a crop lies and how it is bent and aged: (3, E, E, E)."""
+    reach = 0.4 if is_raw else 0.33
+    centre = volume.centre + uniform(-reach, reach, generator, 3) * volume.extents
+    places = random_places(centre, config.extent, config.deform, generator, is_mirrored=is_mirrored)
+    if volume.ageing is not None and config.ageing_vox and float(uniform(0, 1, generator)) < 0.6:
+        coarse = places[:, ::2, ::2, ::2]
+        fields = interpolate(volume.ageing, coarse / 2)
+        ventricles, sulci = uniform(-0.15, 1, generator, 2).tolist()
+        moves = config.ageing_vox * (ventricles * fields[:3] + 0.3 * sulci * fields[3:])
+        places = places + functional.interpolate(moves[None], size=places.shape[1:], mode="trilinear")[0]
+    return places
+
+
+def _real(
+    volume: HeadVolume,
+    places: Tensor,
+    maps: Mapping[str, Tensor],
+    config: CropConfig,
+    generator: torch.Generator,
+) -> Tensor:
+    """Grey values of a stripped scan at places, its tissues' contrast varied, 0 outside."""
+    if volume.grey is None:
+        raise ConfigError(f"{volume.name}: has no grey values; list it among the heads")
+    grey = interpolate(volume.grey, places)[0] * GREY_STEP
+    if "tissue" in maps:
+        grey = vary_tissue(grey, maps["tissue"], config.tissue, generator)
+    return grey
+
+
+def _set_into_head(
+    grey: Tensor,
+    volume: HeadVolume,
+    head: HeadVolume,
+    places: Tensor,
+    source: CropSource,
+    generator: torch.Generator,
+) -> Tensor:
+    """Paint skull, scalp and fluid of a head around a stripped brain, the head scaled to the brain's box."""
+    scale = head.extents / volume.extents * (1 + 0.03 * uniform(-1, 1, generator, 3))
+    there = head.centre.view(3, 1, 1, 1) + (places - volume.centre.view(3, 1, 1, 1)) * scale.view(3, 1, 1, 1)
+    labels = _nearest(head.maps["palette"], there).long()
+    ids = torch.tensor(source.head_ids, device=labels.device)
+    is_outside = (ids >= FIRST_OUTSIDE) | (ids == 0)
+    fluid = torch.tensor(source.head_ids.index(CSF), device=labels.device)
+    labels = torch.where(is_outside[labels], labels, fluid)
+    painted = paint(labels, *palette(source.head_ids, 0.0, generator), generator)
+    inside = interpolate(volume.mask[None], places)[0]
+    return grey + (1 - inside) * painted
+
+
+def _painted(labels: Tensor, source: CropSource, config: CropConfig, generator: torch.Generator) -> Tensor:
+    """Grey values for the labels of a whole head."""
+    return paint(labels, *palette(source.head_ids, config.share_wild, generator), generator)
+
+
+def _draw_voxels(is_near: Tensor, config: CropConfig, generator: torch.Generator) -> Tensor:
+    """Draw flat voxel indices (V,): most in and near the brain, some anywhere."""
+    near = torch.nonzero(is_near.flatten())[:, 0]
+    device = is_near.device
+    anywhere = torch.randint(is_near.numel(), (config.n_anywhere,), generator=generator, device=device)
+    if not len(near):
+        return anywhere
+    inside = near[torch.randint(len(near), (config.n_inside,), generator=generator, device=device)]
+    return torch.cat([inside, anywhere])
+
+
+def _nearest(ids: Tensor, places: Tensor) -> Tensor:
+    """Take (I, J, K) values at the voxels nearest to (3, A, B, C) places; 0 outside."""
+    index = torch.round(places).long()
+    size = torch.tensor(ids.shape, device=ids.device).view(3, 1, 1, 1)
+    is_inside = ((index >= 0) & (index < size)).all(0)
+    i, j, k = torch.minimum(index.clamp(min=0), size - 1)
+    return torch.where(is_inside, ids[i, j, k], 0)
+
+
+def _pick(volumes: Sequence[HeadVolume], generator: torch.Generator) -> HeadVolume:
+    """Draw one volume."""
+    return volumes[int(torch.randint(len(volumes), (1,), generator=generator, device=generator.device))]

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import torch
+
+from neuronat.errors import ShapeError
+from neuronat.infer.protocols import class_probabilities, most_probable, probability_channels
+from neuronat.infer.tiles import ScanFeatures, TileConfig, encode_scan
+from neuronat.nets.neuronet import NeuroNet, NeuroNetConfig
+from neuronat.nets.unet import UNet, UNetConfig
+
+PROTOCOLS = {"fine": 37, "brain": 2}
+
+
+@pytest.fixture(params=["neuronet", "unet"])
+@torch.inference_mode()
+def answered(request, rng):
+    """A network, the features of a scan, a mask, and the probabilities at its voxels, made the plain way."""
+    torch.manual_seed(1)
+    grey = rng.random((11, 17, 14), dtype=np.float32)
+    mask = rng.random((11, 17, 14)) > 0.6
+    if request.param == "neuronet":
+        net = NeuroNet(NeuroNetConfig(protocols=PROTOCOLS)).eval()
+    else:
+        net = UNet(UNetConfig(protocols=PROTOCOLS, filters=(4, 6, 8))).eval()
+    features = encode_scan(net, grey, TileConfig(), lambda _done: None)
+    if isinstance(net, UNet):
+        rows = features.scales[0][:, :11, :17, :14][:, torch.from_numpy(mask)].T
+        scores = net.heads["fine"](rows)
+    else:
+        whole = net.decoders["fine"](tuple(scale[None] for scale in features.scales), slice(None))
+        scores = whole[0][:, :11, :17, :14][:, torch.from_numpy(mask)].T
+    return net, features, mask, scores.softmax(1).numpy()
+
+
+def test_the_most_probable_class_is_that_of_all_probabilities(answered):
+    net, features, mask, expected = answered
+    classes, probabilities = most_probable(net, features, "fine", mask)
+    np.testing.assert_allclose(probabilities, expected.max(1), atol=1e-6)  # float32 exponentials
+    np.testing.assert_array_equal(expected[np.arange(len(classes)), classes], expected.max(1))
+
+
+def test_probabilities_are_the_same_at_once_and_class_by_class(answered):
+    net, features, mask, expected = answered
+    np.testing.assert_allclose(class_probabilities(net, features, "fine", mask), expected, atol=1e-6)
+    channels = list(probability_channels(net, features, "fine", mask))
+    assert len(channels) == 37
+    np.testing.assert_allclose(np.stack(channels, 1), expected, atol=1e-6)
+
+
+def test_an_empty_mask_gets_empty_answers(answered):
+    net, features, mask, _ = answered
+    classes, probabilities = most_probable(net, features, "fine", np.zeros_like(mask))
+    assert (classes.shape, probabilities.shape) == ((0,), (0,))
+    assert class_probabilities(net, features, "fine", np.zeros_like(mask)).shape == (0, 37)
+
+
+def test_a_mask_of_another_grid_is_refused():
+    net = UNet(UNetConfig(protocols=PROTOCOLS, filters=(4, 6, 8))).eval()
+    features = ScanFeatures((torch.zeros(32, 4, 4, 8),), (4, 4, 6))
+    with pytest.raises(ShapeError, match=r"\(4, 4, 5\) voxels, the features are of a scan of \(4, 4, 6\)"):
+        most_probable(net, features, "fine", np.zeros((4, 4, 5), bool))
