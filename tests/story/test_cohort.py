@@ -109,6 +109,7 @@ def test_a_signal_ends_a_run_in_good_order(tmp_path: Path, number: int, code: in
     os.killpg(process.pid, number)
     states = finish(process, code)
     assert states["s000"].startswith("done"), "grace let it finish"
+    assert len((out / "started" / "s000").read_text().splitlines()) == 1, "the signal did not reach its worker"
     assert states["s001"].startswith("stopped"), "it would have taken a minute"
     assert len(list((out / "started").iterdir())) == 2, "no other scan began"
     assert leftovers(out) == []
