@@ -16,8 +16,19 @@ from neuronat.errors import ConfigError, MissingInputError
 from neuronat.nets.deepnat import DeepNatConfig
 from neuronat.train.augment import AugmentConfig
 from neuronat.train.course import TrainConfig
+from neuronat.train.crops import CropConfig
+from neuronat.train.lessons import LossConfig
 
-__all__ = ["DataConfig", "NetworkConfig", "Recipe", "read_recipe", "resolved_path"]
+__all__ = [
+    "DataConfig",
+    "NetworkConfig",
+    "Recipe",
+    "WholeData",
+    "WholeNetwork",
+    "WholeRecipe",
+    "read_recipe",
+    "resolved_path",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +75,10 @@ class NetworkConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One training: what, on which scans, for how long, and where to."""
+    """One training: what, on which scans, for how long, and where to.
+
+    `validate_every`: after so many iterations the held-out scans are labelled whole; 0: at the end only.
+    """
 
     name: str
     protocol: str
@@ -76,6 +90,13 @@ class Recipe:
     structures: TrainConfig = field(default_factory=TrainConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     crf: CrfConfig = field(default_factory=CrfConfig)
+    validate_every: int = 0
+
+    def __post_init__(self) -> None:
+        if self.validate_every < 0:
+            raise ConfigError(f"validate_every must be at least 0; got {self.validate_every}")
+        if self.validate_every and not self.data.held_out:
+            raise ConfigError("validate_every needs scans to validate on; name their folds in data.held_out")
 
     @property
     def stages(self) -> Mapping[str, TrainConfig]:
@@ -85,8 +106,62 @@ class Recipe:
         return {"structures": self.structures}
 
 
-def read_recipe(path: Path) -> Recipe:
-    """Read a recipe; relative paths in it are relative to the file's folder.
+@dataclass(frozen=True, kw_only=True)
+class WholeData:
+    """Which scans a NeuroNet learns from, each with any of the protocols; see `train.protocols.find_protocol_scans`.
+
+    `label_folders` hold further label maps, `heads` is a glob of whole-head label maps, both relative to the recipe;
+    the rest is as in `DataConfig`.
+    """
+
+    folder: str
+    scans: str
+    packed: str
+    mask_ending: str = ""
+    label_folders: tuple[str, ...] = ()
+    heads: str = ""
+    folds: str = ""
+    held_out: tuple[int, ...] = ()
+    material: str = ""
+    credits: tuple[str, ...] = ()
+    licence: str = "unknown: state it in the recipe"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholeNetwork:
+    """The network to train: `neuronet` as published, or `unet`, which may take brain coordinates and has a shape."""
+
+    architecture: str = "unet"
+    has_coordinates: bool = True
+    filters: tuple[int, ...] = (16, 32, 64, 128, 192)
+    n_features: int = 32
+    n_hidden: int = 64
+    start_from: str = ""
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ("neuronet", "unet"):
+            raise ConfigError(f"WholeNetwork.architecture must be neuronet or unet; got {self.architecture!r}")
+        if self.architecture == "neuronet" and self.has_coordinates:
+            raise ConfigError("the published neuronet takes no coordinates; set has_coordinates = false")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholeRecipe:
+    """One training of a network that labels whole scans in several protocols."""
+
+    name: str
+    protocols: tuple[str, ...]
+    folder: str
+    description: str
+    whole: WholeData
+    network: WholeNetwork = field(default_factory=WholeNetwork)
+    training: TrainConfig = field(default_factory=lambda: TrainConfig(n_blocks=1, optimizer="adam"))
+    crops: CropConfig = field(default_factory=CropConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+
+
+def read_recipe(path: Path) -> Recipe | WholeRecipe:
+    """Read a recipe, for a DeepNAT or (where it has a table `whole`) for a network of whole scans; relative paths in it are relative to the file's folder.
 
     Parameters
     ----------
@@ -95,7 +170,7 @@ def read_recipe(path: Path) -> Recipe:
 
     Returns
     -------
-    Recipe
+    Recipe or WholeRecipe
 
     Raises
     ------
@@ -112,7 +187,7 @@ def read_recipe(path: Path) -> Recipe:
         raise MissingInputError(f"{path.name}: not found; give the TOML file of a training")
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        recipe: Recipe = _convert(raw, Recipe, "")
+        recipe: Recipe | WholeRecipe = _convert(raw, WholeRecipe if "whole" in raw else Recipe, "")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name}: not a TOML file ({error}); see recipes/ for examples") from error
     except ConfigError as error:
@@ -144,6 +219,8 @@ def _convert(raw: Mapping[str, Any], kind: Any, where: str) -> Any:
 
 def _value(value: Any, kind: Any, where: str) -> Any:
     """Check one value of a table against the type of its field."""
+    if get_origin(kind) is Mapping and isinstance(value, dict):
+        return {name: _value(item, get_args(kind)[1], f"{where}.{name}") for name, item in value.items()}
     if isinstance(value, dict):
         return _convert(value, kind, where)
     if get_origin(kind) is tuple and isinstance(value, list):

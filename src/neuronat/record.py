@@ -18,6 +18,8 @@ from typing import Any, BinaryIO
 from neuronat.errors import MissingInputError, NeuronatError, OutputError
 
 __all__ = [
+    "DERIVATIVE_ENTITIES",
+    "EXTENSIONS",
     "Marker",
     "broken_outputs",
     "differences",

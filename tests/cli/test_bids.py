@@ -94,7 +94,7 @@ def test_results_are_laid_out_as_a_derivative(finished):
     names = {path.name.removeprefix("sub-01_") for path in (out / "sub-01/anat").iterdir()}
     assert names == {
         "desc-brain_mask.json", "desc-brain_mask.nii.gz", "done.json", "seg-deepnat25_dseg.json",
-        "seg-deepnat25_dseg.nii.gz", "seg-deepnat25_volumes.tsv",
+        "seg-deepnat25_dseg.nii.gz", "seg-deepnat25_volumes.tsv", "sub-01.html",
     }  # fmt: skip
     marker = json.loads((out / "sub-01/anat/sub-01_done.json").read_text())
     assert "../../seg-deepnat25_dseg.tsv" in marker["outputs"]

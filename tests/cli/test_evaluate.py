@@ -165,7 +165,18 @@ def test_unknown_ids_and_schemes_are_named(run, tmp_path):
     assert "sub-01_seg-deepnat25_dseg.nii.gz: ids 9999 (3 voxels) are not in the scheme deepnat25" in done.stderr
     done = run("evaluate", predicted, predicted, "-o", tmp_path / "table.tsv", "--scheme", "mine")
     assert done.exit_code == 2
-    assert "--scheme mine: not known; known are deepnat25, freesurfer" in done.stderr
+    assert "--scheme mine: not known; known are atropos, deepnat25, freesurfer" in done.stderr
+
+
+def test_of_schemes_with_the_same_ids_the_general_one_is_taken(run, tmp_path):
+    ids = drawn()
+    ids[:] = np.arange(ids.size).reshape(ids.shape) % 4
+    nameless = write(tmp_path / "b.nii.gz", ids)
+    assert run("evaluate", nameless, nameless, "-o", tmp_path / "t.tsv").exit_code == 0
+    assert rows_of(tmp_path / "t.tsv")["b", 2][:2] == ["Grey-Matter", "1.000000"]
+    named = write(tmp_path / "b_seg-hmrf_dseg.nii.gz", ids)
+    assert run("evaluate", named, nameless, "-o", tmp_path / "t.tsv").exit_code == 0
+    assert rows_of(tmp_path / "t.tsv")["b", 3][:2] == ["White-Matter", "1.000000"]
 
 
 def test_what_is_missing_or_unfit_is_named(run, tmp_path):

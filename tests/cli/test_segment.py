@@ -3,6 +3,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import click.testing
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 
 from neuronat.labels import load_scheme
+from neuronat.nets.store import Model, save_model
 
 pytestmark = pytest.mark.usefixtures("swift_pipeline")
 
 OUTPUTS = [
     "seg-deepnat25_dseg.tsv",
+    "sub-01.html",
     "sub-01_desc-brain_mask.json",
     "sub-01_desc-brain_mask.nii.gz",
     "sub-01_done.json",
@@ -58,6 +61,8 @@ def test_tables_sidecar_and_marker_say_how_it_came_about(segment, phantom_files,
     rows = [line.split("\t") for line in (out / "sub-01_seg-deepnat25_volumes.tsv").read_text().splitlines()]
     ids = np.asarray(nibabel.load(out / "sub-01_seg-deepnat25_dseg.nii.gz").dataobj)
     assert rows[0][:4] == ["index", "name", "n_voxels", "volume_mm3"]
+    assert rows[0][4:] == ["reason", "finding"]
+    assert all("ml (adults " in row[5] for row in rows[1:] if row[1].endswith("Cerebral-Cortex"))
     for index, _, n_voxels, volume_mm3, *_ in rows[1:]:
         assert int(n_voxels) == (ids == int(index)).sum()
         assert float(volume_mm3) == int(n_voxels)  # voxels of 1 mm3
@@ -67,13 +72,17 @@ def test_tables_sidecar_and_marker_say_how_it_came_about(segment, phantom_files,
     sidecar = json.loads((out / "sub-01_seg-deepnat25_dseg.json").read_text())
     assert sidecar["Sources"] == ["sub-01_desc-brain_T1w.nii.gz"]
     assert sidecar["Forced"] is True
-    assert sidecar["Verdict"] == "review"
-    assert "forced: brain mask of 35 ml" in sidecar["Warnings"][0]
+    assert sidecar["Verdict"] == "fail"
+    assert [reason for reason in sidecar["Reasons"] if "forced: brain mask of 35 ml" in reason]
+    assert [reason for reason in sidecar["Reasons"] if "brain tissue of" in reason]
+    assert sidecar["Warnings"] == []
     assert sidecar["Models"][0]["SHA256"] == hashlib.sha256((untrained_folder / "SHA256SUMS").read_bytes()).hexdigest()
     marker = json.loads((out / "sub-01_done.json").read_text())
     assert marker["outputs"] == {
         name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in OUTPUTS if "done" not in name
     }
+    assert marker["notes"]["verdict"] == "fail"
+    assert marker["notes"]["reasons"] == sidecar["Reasons"]
     scan_hash = hashlib.sha256(phantom_files.scan.read_bytes()).hexdigest()
     assert marker["inputs"] == {"sub-01_desc-brain_T1w.nii.gz": scan_hash}
 
@@ -149,6 +158,47 @@ def test_probabilities_sum_to_one_and_agree_with_the_labels(segment, phantom_fil
     np.testing.assert_array_equal(np.array(scheme.ids)[values.argmax(-1)], ids)
     sidecar = json.loads((tmp_path / "sub-01_seg-deepnat25_probseg.json").read_text())
     assert sidecar["LabelMap"] == list(scheme.names)
+
+
+def test_the_report_shows_the_result_and_can_be_left_out(segment, phantom_files, tmp_path: Path):
+    assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force").exit_code == 0
+    page = (tmp_path / "out" / "sub-01.html").read_text()
+    assert "<h1>sub-01</h1>" in page
+    assert "forced: brain mask of 35 ml" in page
+    assert json.loads((tmp_path / "out" / "sub-01_seg-deepnat25_dseg.json").read_text())["Models"][0]["SHA256"] in page
+    for options, expected in ((("--no-report", "--overwrite"), False), (("--overwrite",), True)):
+        assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force", *options).exit_code == 0
+        assert (tmp_path / "out" / "sub-01.html").exists() is expected
+
+
+def test_the_report_on_the_working_grid_of_an_anisotropic_scan(segment, phantom_files, tmp_path: Path):
+    image = nibabel.load(phantom_files.scan)
+    thick = nibabel.Nifti1Image(np.asarray(image.dataobj), image.affine @ np.diag([1, 3, 2, 1]))
+    nibabel.save(thick, tmp_path / "thick.nii.gz")
+    for space in ("native", "working"):
+        done = segment(tmp_path / "thick.nii.gz", "-o", tmp_path / space, "--force", "--space", space)
+        assert done.exit_code == 0, done.stderr
+    native, working = ((tmp_path / space / "thick.html").read_text() for space in ("native", "working"))
+    assert "<dd>1 × 3 × 2<small> mm</small></dd>" in native
+    assert "<dd>1 × 1 × 1<small> mm</small></dd>" in working
+
+
+def test_a_mistake_in_the_report_costs_no_labels(segment, phantom_files, tmp_path: Path, monkeypatch):
+    def bug(*_arguments):
+        raise ZeroDivisionError("bug")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("neuronat.pipeline.report.render_page", bug)
+        done = segment(phantom_files.scan, "-o", tmp_path / "out", "--force", "--json")
+    assert done.exit_code == 1
+    assert "labels are whole, but no report (our mistake (ZeroDivisionError: bug)" in done.stderr
+    told = json.loads(done.stdout)["scans"][0]
+    assert (told["state"], told["exit_code"]) == ("done", 1)
+    assert names_in(tmp_path / "out") == [name for name in OUTPUTS if name != "sub-01.html"]
+    again = segment(phantom_files.scan, "-o", tmp_path / "out", "--force")
+    assert (again.exit_code, "settings report: False there, True wanted" in again.stderr) == (2, True)
+    assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force", "--overwrite").exit_code == 0
+    assert names_in(tmp_path / "out") == OUTPUTS
 
 
 def test_mgz_and_the_working_grid_can_be_asked_for(segment, phantom_files, tmp_path: Path):
@@ -298,3 +348,69 @@ def test_progress_goes_to_stderr_in_plain_lines(run, phantom_files, untrained_fo
     assert steps[-1] == "measuring"
     assert "coordinates" in steps
     assert done.stdout.count("\n") == 1
+
+
+def test_files_for_other_tools_come_on_request(segment, phantom_files, tmp_path: Path):
+    options = ("--stats", "--luts", "--freesurfer-ids", "--format", "mgz")
+    assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force", *options).exit_code == 0
+    luts = [f"seg-deepnat25_{name}" for name in ("freeview.txt", "fsleyes.lut", "itksnap.label")]
+    images = {name.replace(".nii.gz", ".mgz") for name in OUTPUTS}
+    assert set(names_in(tmp_path / "out")) == {*images, *luts, "sub-01_seg-deepnat25_aseg.stats"}
+    marker = json.loads((tmp_path / "out" / "sub-01_done.json").read_text())
+    assert set(marker["outputs"]) == {*images, *luts, "sub-01_seg-deepnat25_aseg.stats"} - {"sub-01_done.json"}
+    stats = (tmp_path / "out" / "sub-01_seg-deepnat25_aseg.stats").read_text()
+    ids = np.asarray(nibabel.load(tmp_path / "out" / "sub-01_seg-deepnat25_dseg.mgz").dataobj)
+    row = next(line.split() for line in stats.splitlines() if "Brain-Stem" in line)
+    assert row[1:3] == ["16", str((ids == 16).sum())]
+    assert "# SegVolFile sub-01_seg-deepnat25_dseg.mgz" in stats
+    assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force", *options).stdout.startswith("sub-01: already")
+
+
+def test_other_ids_are_written_in_freesurfers_as_well(segment, phantom_files, twin_folder: Path, tmp_path: Path):
+    options = ("--model", twin_folder, "--freesurfer-ids", "--probabilities")
+    done = segment(phantom_files.scan, "-o", tmp_path / "out", "--force", *options)
+    assert done.exit_code == 0, done.stderr
+    own, free = (
+        np.asarray(nibabel.load(tmp_path / "out" / f"sub-01_seg-{protocol}_dseg.nii.gz").dataobj)
+        for protocol in ("twin", "twinfreesurfer")
+    )
+    np.testing.assert_array_equal(free, np.where(own > 0, own.astype(int) - 100, 0))
+    assert "17\tLeft-Hippocampus" in (tmp_path / "out" / "seg-twinfreesurfer_dseg.tsv").read_text()
+    assert not [name for name in names_in(tmp_path / "out") if "deepnat25freesurfer" in name]
+
+
+@pytest.fixture
+def twin_folder(untrained_model: Model, tmp_path: Path) -> Path:
+    """The untrained model once more, under another name, in a protocol whose ids are those of deepnat25 plus 100."""
+    scheme = untrained_model.schemes["deepnat25"]
+    new = {index: index + 100 if index else 0 for index in scheme.ids}
+    twin = replace(
+        scheme,
+        name="twin",
+        ids=tuple(new.values()),
+        partners=tuple(new[partner] for partner in scheme.partners),
+        mappings={"deepnat25": {there: here for here, there in new.items()}},
+    )
+    card = replace(untrained_model.card, name="twin", schemes=("twin",))
+    save_model(Model(card, untrained_model.networks, {"twin": twin}), tmp_path / "twin")
+    return tmp_path / "twin"
+
+
+def test_two_protocols_are_compared(segment, phantom_files, twin_folder: Path, tmp_path: Path):
+    done = segment(phantom_files.scan, "-o", tmp_path / "out", "--force", "--model", twin_folder, "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)["scans"][0]
+    assert told["agreement"]["MeanDice"] == {"deepnat25": 1.0, "twin": 1.0}
+    assert any(reason.startswith("twin: brain tissue of") for reason in told["reasons"])
+    names = ["sub-01_agreement.tsv", "sub-01_desc-agreement_map.json", "sub-01_desc-agreement_map.nii.gz"]
+    assert set(names) <= set(told["outputs"])
+    assert set(names) <= set(json.loads((tmp_path / "out" / "sub-01_done.json").read_text())["outputs"])
+    image = nibabel.load(tmp_path / "out" / names[2])
+    np.testing.assert_array_equal(image.affine, nibabel.load(phantom_files.scan).affine)
+    np.testing.assert_array_equal(np.asarray(image.dataobj), 1)
+    page = (tmp_path / "out" / "sub-01.html").read_text()
+    assert "Agreement between protocols" in page
+    assert "<h2>Volumes, twin</h2>" in page
+    # without the twin the comparison goes
+    assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force", "--overwrite").exit_code == 0
+    assert [name for name in names_in(tmp_path / "out") if "agreement" in name] == []

@@ -4,6 +4,7 @@ import torch
 
 from neuronat.infer.cascade import brain_probabilities, join_stages
 from neuronat.infer.dense import DenseConfig, predict_dense
+from neuronat.infer.foreground import predict_foreground
 
 
 def quiet(_step, _done):
@@ -23,10 +24,11 @@ def networks(make_net, brain):
     return {"foreground": first, "structures": second}
 
 
-def test_the_second_stage_answers_in_the_foreground_of_the_first(networks, brain):
+@pytest.mark.parametrize(("every_voxel", "predict_first"), [(True, predict_dense), (False, predict_foreground)])
+def test_the_second_stage_answers_in_the_foreground_of_the_first(networks, brain, every_voxel, predict_first):
     intensities, coordinates, mask = brain
-    found = brain_probabilities(networks, *brain, DenseConfig(), quiet)
-    first = predict_dense(networks["foreground"], *brain, DenseConfig())
+    found = brain_probabilities(networks, *brain, DenseConfig(every_voxel=every_voxel), quiet)
+    first = predict_first(networks["foreground"], *brain, DenseConfig())
     inside = first[:, 1] > first[:, 0]
     assert 100 < inside.sum() < 334  # of 434
     foreground = np.zeros_like(mask)
@@ -43,9 +45,12 @@ def test_a_single_step_is_the_structures_network_over_the_whole_mask(networks, b
     np.testing.assert_array_equal(found, predict_dense(networks["structures"], *brain, DenseConfig()))
 
 
-def test_progress_names_the_stages_and_rises_to_one(networks, brain):
+@pytest.mark.parametrize("every_voxel", [True, False])
+def test_progress_names_the_stages_and_rises_to_one(networks, brain, every_voxel):
     seen = []
-    brain_probabilities(networks, *brain, DenseConfig(), lambda step, done: seen.append((step, done)))
+    brain_probabilities(
+        networks, *brain, DenseConfig(every_voxel=every_voxel), lambda step, done: seen.append((step, done))
+    )
     steps, shares = zip(*seen, strict=True)
     assert list(dict.fromkeys(steps)) == ["foreground", "structures"]
     assert list(shares) == sorted(shares)

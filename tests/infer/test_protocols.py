@@ -22,7 +22,7 @@ def answered(request, rng):
         net = NeuroNet(NeuroNetConfig(protocols=PROTOCOLS)).eval()
     else:
         net = UNet(UNetConfig(protocols=PROTOCOLS, filters=(4, 6, 8))).eval()
-    features = encode_scan(net, grey, TileConfig(), lambda _done: None)
+    features = encode_scan(net, grey[None], TileConfig(), lambda _done: None)
     if isinstance(net, UNet):
         rows = features.scales[0][:, :11, :17, :14][:, torch.from_numpy(mask)].T
         scores = net.heads["fine"](rows)

@@ -12,6 +12,7 @@ class Identity(torch.nn.Module):
     """Stands for a network: passes the scan on, at full and at half resolution."""
 
     stride = 4
+    n_channels = 1
 
     def encode(self, scans):
         return scans, torch.nn.functional.avg_pool3d(scans, 2)
@@ -25,7 +26,7 @@ def quiet(_done: float) -> None:
 def test_blended_tiles_of_an_identity_are_the_scan(rng, most_voxels):
     grey = rng.random((37, 42, 51), dtype=np.float32)
     config = TileConfig(most_voxels=most_voxels, overlap_vox=8)
-    found = encode_scan(Identity(), grey, config, quiet)
+    found = encode_scan(Identity(), grey[None], config, quiet)
     assert found.shape == (37, 42, 51)
     assert [tuple(scale.shape) for scale in found.scales] == [(1, 40, 44, 52), (1, 20, 22, 26)]
     np.testing.assert_allclose(found.scales[0][0, :37, :42, :51].numpy(), grey, atol=1e-6)  # float32 weights
@@ -57,7 +58,7 @@ def test_a_scan_smaller_than_any_tile_and_of_odd_extents_works(kind, rng):
         if kind == "neuronet"
         else UNet(UNetConfig(protocols=protocols, filters=(4, 6, 8)))
     ).eval()
-    found = encode_scan(net, rng.random((5, 9, 13), dtype=np.float32), TileConfig(), quiet)
+    found = encode_scan(net, rng.random((1, 5, 9, 13), dtype=np.float32), TileConfig(), quiet)
     assert found.shape == (5, 9, 13)
     assert all(extent % net.stride == 0 for extent in found.scales[0].shape[1:])
 
@@ -65,7 +66,7 @@ def test_a_scan_smaller_than_any_tile_and_of_odd_extents_works(kind, rng):
 def test_misfits_are_named():
     with pytest.raises(ShapeError, match=r"\(16, 20, 16\) must be multiples of 16"):
         plan_tiles((16, 20, 16), 16, TileConfig())
-    with pytest.raises(ShapeError, match="three axes"):
-        encode_scan(Identity(), np.zeros((4, 4), np.float32), TileConfig(), quiet)
+    with pytest.raises(ShapeError, match=r"takes 1 channels of three axes; got \(2, 4, 4, 4\)"):
+        encode_scan(Identity(), np.zeros((2, 4, 4, 4), np.float32), TileConfig(), quiet)
     with pytest.raises(ConfigError, match="no negative overlap"):
         TileConfig(overlap_vox=-1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuronat.errors import LabelError
+from neuronat.errors import LabelError, MissingInputError
 from neuronat.labels import LabelScheme, load_scheme, read_scheme, scheme_names, write_scheme
 
 TABLE = """index\tname\tcolor\tpair\tto_two
@@ -91,6 +91,8 @@ def test_a_scheme_that_contradicts_itself_is_refused(scheme, changes, words):
         ("index,name\n0,a\n", "needs the columns index and name"),
         ("index\tname\nzero\ta\n", "ids must be whole numbers"),
         ("index\tname\tto_x\n0\ta\t\n", "ids must be whole numbers"),
+        ("index\tname\n0\n", "a row has more or fewer fields than the header"),
+        ("index\tname\n0\ta\tb\n", "a row has more or fewer fields than the header"),
     ],
 )
 def test_a_table_that_is_none_is_refused(tmp_path, text, words):
@@ -107,8 +109,34 @@ def test_colour_and_pair_may_be_left_out(tmp_path):
 
 
 def test_an_unknown_scheme_lists_the_known_ones():
-    with pytest.raises(LabelError, match="'x' is not known; known are deepnat25, freesurfer, neuromorphometrics"):
+    with pytest.raises(LabelError, match="'x' is not known; known are atropos, deepnat25, freesurfer, fslfast"):
         load_scheme("x")
+
+
+def test_a_table_of_ones_own_is_loaded_by_path_or_from_a_folder(tmp_path):
+    (tmp_path / "mine.tsv").write_text(TABLE, encoding="utf-8")
+    (tmp_path / "tissue.tsv").write_text(TABLE, encoding="utf-8")
+    assert load_scheme(str(tmp_path / "mine.tsv")).ids == (0, 7, 9, 30)
+    assert load_scheme("mine.tsv", tmp_path).name == "mine"
+    assert load_scheme("tissue", tmp_path).ids == (0, 7, 9, 30)  # before the shipped one
+    assert load_scheme("tissue").ids == (0, 1, 2, 3)
+    assert load_scheme("hmrf", tmp_path).ids == (0, 1, 2, 3)
+    with pytest.raises(LabelError, match="'other' is not known; known are atropos"):
+        load_scheme("other", tmp_path)
+    with pytest.raises(MissingInputError, match=r"other\.tsv: label table cannot be read"):
+        load_scheme("other.tsv", tmp_path)
+    (tmp_path / "my_tool.tsv").write_text(TABLE, encoding="utf-8")
+    with pytest.raises(LabelError, match=r"my_tool\.tsv: a protocol's name has lower-case letters and digits only"):
+        load_scheme("my_tool", tmp_path)
+
+
+def test_a_table_that_is_no_text_and_one_too_long_are_refused(tmp_path):
+    (tmp_path / "binary.tsv").write_bytes(b"index\tname\n0\t\xff\n")
+    with pytest.raises(LabelError, match=r"binary\.tsv: is no text in UTF-8"):
+        read_scheme(tmp_path / "binary.tsv")
+    (tmp_path / "long.tsv").write_text("index\tname\n" + "".join(f"{i}\tx\n" for i in range(257)))
+    with pytest.raises(LabelError, match="label scheme long: has 257 classes; at most 256"):
+        read_scheme(tmp_path / "long.tsv")
 
 
 def test_the_25_structures_carry_freesurfer_ids_and_pairs():

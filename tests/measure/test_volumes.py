@@ -65,11 +65,11 @@ def test_volume_of_a_voxel_is_the_determinant():
 
 def test_the_table_says_na_and_keeps_small_volumes():
     rows = (StructureVolume(7, "a", 8, 8e-6), StructureVolume(4, "d e", None, None, "not found"))
-    lines = list(csv.reader(StringIO(volumes_table(rows)), delimiter="\t"))
+    lines = list(csv.reader(StringIO(volumes_table(rows, {7: "review: small"})), delimiter="\t"))
     assert lines == [
-        ["index", "name", "n_voxels", "volume_mm3", "reason"],
-        ["7", "a", "8", "8e-06", "n/a"],
-        ["4", "d e", "n/a", "n/a", "not found"],
+        ["index", "name", "n_voxels", "volume_mm3", "reason", "finding"],
+        ["7", "a", "8", "8e-06", "n/a", "review: small"],
+        ["4", "d e", "n/a", "n/a", "not found", "n/a"],
     ]
 
 

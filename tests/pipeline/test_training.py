@@ -13,6 +13,7 @@ from neuronat.nets.deepnat import DeepNat, DeepNatConfig
 from neuronat.nets.store import load_model
 from neuronat.phantom import make_phantom
 from neuronat.pipeline.training import Budget, move_threshold, train_recipe
+from neuronat.report.curves import parse_log
 from neuronat.space.files import write_label_map, write_mask, write_volume
 from neuronat.space.volume import LabelMap
 
@@ -80,6 +81,29 @@ def test_a_recipe_becomes_a_model_with_a_card_that_says_how(recipe):
     line = json.loads((run / "structures" / "log.jsonl").read_text().splitlines()[-1])
     assert line["iteration"] == 2
     with pytest.raises(ConfigError, match="holds a training already"):
+        train_recipe(recipe, BUDGET, silent)
+
+
+@pytest.mark.slow
+def test_held_out_scans_are_validated_on_the_way_as_at_the_end(recipe):
+    recipe.write_text("validate_every = 2\n" + RECIPE.replace("n_tasks = 1", "n_tasks = 1\nforeground_threshold = 0.3"))
+    model = load_model(train_recipe(recipe, BUDGET, silent))
+    run = recipe.parent / "run"
+    for stage in ("foreground", "structures"):
+        log = (run / stage / "log.jsonl").read_text()
+        curve = parse_log(log).validation["sub-02"]
+        np.testing.assert_array_equal(curve[:, 0], [2])
+        assert ((curve[:, 1] >= 0) & (curve[:, 1] <= 1)).all()
+    # the last line is the finished cascade's, moved threshold included, which the card names too
+    assert curve[-1, 1] == model.card.accuracy[0].value
+
+
+def test_validation_on_the_way_needs_scans_that_are_held_out(recipe):
+    recipe.write_text("validate_every = 1\n" + RECIPE.replace("held_out = [1]", ""))
+    with pytest.raises(ConfigError, match=r"tiny\.toml: validate_every needs scans to validate on"):
+        train_recipe(recipe, BUDGET, silent)
+    recipe.write_text("validate_every = -1\n" + RECIPE)
+    with pytest.raises(ConfigError, match="validate_every must be at least 0; got -1"):
         train_recipe(recipe, BUDGET, silent)
 
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from neuronat.errors import ConfigError
+from neuronat.labels.sides import group_by_structure
 from neuronat.measure.compare import Comparison
 from neuronat.report.boxes import (
     Box,
     axis_limits,
-    paired_rows,
     placed_boxes,
     plan_boxes,
     row_places,
@@ -30,28 +30,8 @@ def test_nothing_known_has_no_box_and_one_value_a_flat_one():
     assert (flat.low, flat.median, flat.high, len(flat.beyond)) == (0.5, 0.5, 0.5, 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "base", "side"),
-    [
-        ("Left-Cerebral-White-Matter", "Cerebral white matter", "left"),
-        ("Right Ventral DC", "Ventral DC", "right"),
-        ("3rd-Ventricle", "3rd ventricle", ""),
-        ("Leftover", "Leftover", ""),
-        ("WM", "WM", ""),
-    ],
-)
-def test_names_lose_their_side(name, base, side):
-    ((row,),) = paired_rows([name])
-    assert (row.position, row.base, row.side) == (0, base, side)
-
-
-def test_left_stands_above_right_whatever_the_order():
-    groups = paired_rows(["Right-Thalamus", "3rd-Ventricle", "Left-Thalamus"])
-    assert [[row.position for row in group] for group in groups] == [[2, 0], [1]]
-
-
 def test_methods_share_a_row_and_groups_have_a_gap():
-    groups = paired_rows(NAMES)
+    groups = group_by_structure(NAMES)
     boxes = [Box(i, i, i, i, i, np.zeros(0)) for i in range(2)] + [None]
     assert row_places(groups) == ((0.5, 1.5), (2.85,))
     first, second = (placed_boxes(groups, boxes, position, 2) for position in (0, 1))
@@ -62,10 +42,10 @@ def test_methods_share_a_row_and_groups_have_a_gap():
 
 def test_columns_are_of_about_equal_length_and_tear_no_pair():
     names = [f"{side}-Part{number}" for number in range(35) for side in ("Left", "Right")]
-    columns = split_columns(paired_rows(names))
+    columns = split_columns(group_by_structure(names))
     assert [sum(map(len, column)) for column in columns] == [36, 34]
     assert all(len(group) == 2 for column in columns for group in column)
-    assert len(split_columns(paired_rows(names[:40]))) == 1
+    assert len(split_columns(group_by_structure(names[:40]))) == 1
 
 
 def test_far_values_do_not_stretch_the_axis():

@@ -12,7 +12,7 @@ from neuronat.train.volumes import PackedVolume, to_device
 
 HALVES = parse_scheme("halves", "index\tname\tpair\n0\tNothing\t0\n1\tLeft\t2\n2\tRight\t1\n")
 HEAD_IDS = (0, 2, 24, 511)
-PALETTE = parse_scheme("palette", "index\tname\n" + "".join(f"{i}\tn{i}\n" for i in HEAD_IDS))
+PALETTE = parse_scheme("wholehead", "index\tname\n" + "".join(f"{i}\tn{i}\n" for i in HEAD_IDS))
 STILL = {
     "deform": DeformConfig(rotation_degrees=0, scaling=0, shear=0, bending_vox=0),
     "degrade": DegradeConfig(gain=0, gamma=0, bias=0, noise=0, share_blurred=0, share_sliced=0),
@@ -35,9 +35,9 @@ def source() -> CropSource:
     head = np.select([radius < 0.7, radius < 0.85, radius < 1], [2, 24, 511], 0).astype(np.int16)
     device = torch.device("cpu")
     brain = to_device(PackedVolume("sub-01", mask, {"halves": halves}, grey), {"halves": HALVES}, device)
-    painted = to_device(PackedVolume("head-01", head == 2, {"palette": head}), {"palette": PALETTE}, device)
+    painted = to_device(PackedVolume("head-01", head == 2, {"wholehead": head}), {"wholehead": PALETTE}, device)
     mirrored = torch.from_numpy(HALVES.mirrored_classes)
-    return CropSource([brain], [painted], {"halves": ("halves", torch.arange(3))}, {"halves": mirrored}, HEAD_IDS)
+    return CropSource([brain], [painted], {"halves": {"halves": torch.arange(3)}}, {"halves": mirrored}, HEAD_IDS)
 
 
 def chance(seed: int = 0) -> torch.Generator:

@@ -68,7 +68,9 @@ def test_unknown_ids_are_listed():
 
 def test_a_protocol_is_looked_up_in_a_source_that_maps_onto_it():
     tables = lookup_tables({"fine": FINE}, {"coarse": COARSE, "fine": FINE})
-    assert (tables["coarse"][0], tables["coarse"][1].tolist()) == ("fine", [0, 1, 1, 0])
-    assert (tables["fine"][0], tables["fine"][1].tolist()) == ("fine", [0, 1, 2, 3])
+    assert {source: table.tolist() for source, table in tables["fine"].items()} == {"fine": [0, 1, 2, 3]}
+    assert {source: table.tolist() for source, table in tables["coarse"].items()} == {"fine": [0, 1, 1, 0]}
+    both = lookup_tables({"fine": FINE, "coarse": COARSE}, {"coarse": COARSE})
+    assert list(both["coarse"]) == ["coarse", "fine"]
     with pytest.raises(LabelError, match="protocol fine: no label map gives it; the training set has coarse"):
         lookup_tables({"coarse": COARSE}, {"fine": FINE})

@@ -161,11 +161,16 @@ def _read(path: Path) -> "list[LabelMap]":
     label_map = read_label_map(path, every)
     found = set(np.unique(label_map.ids).tolist())
     fitting = [scheme for scheme in schemes if found <= set(scheme.ids)]
-    smallest = [s for s in fitting if not any(set(other.ids) < set(s.ids) for other in fitting)]
+    smallest = [s for s in fitting if not any(_is_preferred(other, s) for other in fitting)]
     if not smallest:
         with _naming(path):
             raise LabelError(f"its ids belong to several of {every.name}, and to none alone; use one scheme")
     return [replace(label_map, scheme=scheme) for scheme in smallest]
+
+
+def _is_preferred(one: "LabelScheme", other: "LabelScheme") -> bool:
+    """Tell whether one of two schemes that fit says more: it has fewer ids, or the other is a tool's copy of it."""
+    return set(one.ids) < set(other.ids) or (one.ids == other.ids and one.name in other.mappings)
 
 
 def _stated_scheme(path: Path, protocol: str) -> "LabelScheme | None":

@@ -30,7 +30,19 @@ SEGMENT = (
     click.option("--model", "models", multiple=True, help="Name or folder. [default: deepnat and neuronet]"),
     click.option("--protocol", "protocols", multiple=True, help="Label in this protocol. [default: all]"),
     click.option("--crf/--no-crf", "has_crf", default=True, show_default=True, help="Refine the labels."),
+    click.option("--keep-islands", "keeps_islands", is_flag=True, help="Keep small pieces far from their structure."),
     click.option("--probabilities", "has_probabilities", is_flag=True, help="Write probabilities as well."),
+    click.option(
+        "--report/--no-report", "has_report", default=True, show_default=True, help="Write a page to look at."
+    ),
+    click.option("--stats", "has_stats", is_flag=True, help="Write volumes like FreeSurfer's aseg.stats as well."),
+    click.option("--luts", "has_luts", is_flag=True, help="Write colour tables for FreeView, ITK-SNAP and FSLeyes."),
+    click.option(
+        "--freesurfer-ids",
+        "has_freesurfer_ids",
+        is_flag=True,
+        help="Write labels of other ids in FreeSurfer's as well.",
+    ),
     click.option(
         "--space",
         type=click.Choice(("native", "working")),

@@ -41,7 +41,7 @@ def command(
         for outcome in segment_files(scans, out, config, progress):
             report(outcome, out, as_json=as_json, quiet=quiet)
             rows.append(describe(outcome))
-    failed = [row["exit_code"] for row in rows if row["state"] == "failed"]
+    failed = [row["exit_code"] for row in rows if row["exit_code"]]
     code = (failed[0] if len(scans) == 1 else SOME_FAILED) if failed else 0
     if as_json:
         click.echo(json.dumps({"scans": rows, "exit_code": code}, indent=1, ensure_ascii=False))
@@ -56,9 +56,13 @@ def report(outcome: "Outcome", out: Path, *, as_json: bool, quiet: bool) -> None
     if outcome.failure is not None:
         click.echo(f"neuronat: {failure_message(outcome.failure)}", err=True)
         return
+    if outcome.report_failure is not None:
+        reason = failure_message(outcome.report_failure)
+        click.echo(f"neuronat: {shown_name(outcome.scan)}: labels are whole, but no report ({reason})", err=True)
     if outcome.result is not None and not quiet:
-        for warning in outcome.result.warnings:
-            click.echo(f"neuronat: {shown_name(outcome.scan)}: warning: {warning}", err=True)
+        said = [("warning", line) for line in outcome.result.warnings]
+        for kind, line in [*said, *((outcome.result.verdict, line) for line in outcome.result.reasons)]:
+            click.echo(f"neuronat: {shown_name(outcome.scan)}: {kind}: {line}", err=True)
     if as_json:
         return
     if outcome.result is None:
@@ -73,6 +77,7 @@ def report(outcome: "Outcome", out: Path, *, as_json: bool, quiet: bool) -> None
 def describe(outcome: "Outcome") -> dict[str, Any]:
     """Describe an outcome as plain values for JSON."""
     from neuronat.cli.failures import exit_code_of, failure_message
+    from neuronat.measure.agreement import agreement_summary
     from neuronat.record import shown_name
 
     row: dict[str, Any] = {
@@ -85,13 +90,18 @@ def describe(outcome: "Outcome") -> dict[str, Any]:
     }
     if outcome.failure is not None:
         row |= {"exit_code": exit_code_of(outcome.failure), "message": failure_message(outcome.failure)}
+    if outcome.report_failure is not None:
+        row |= {"exit_code": SOME_FAILED, "report_message": failure_message(outcome.report_failure)}
     if outcome.result is not None:
         row |= {
             "verdict": outcome.result.verdict,
+            "reasons": list(outcome.result.reasons),
             "warnings": list(outcome.result.warnings),
             "volumes_mm3": {
                 protocol: {volume.name: volume.volume_mm3 for volume in volumes}
                 for protocol, volumes in outcome.result.volumes.items()
             },
         }
+        if outcome.result.agreement is not None:
+            row["agreement"] = agreement_summary(outcome.result.agreement)
     return row

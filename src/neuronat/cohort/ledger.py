@@ -17,6 +17,7 @@ from neuronat.record import Marker, broken_outputs, differences, marker_path, re
 
 __all__ = [
     "failure_path",
+    "is_tolerable",
     "read_rows",
     "require_same_making",
     "row_of_marker",
@@ -117,12 +118,17 @@ def require_same_making(entries: Sequence[Entry], job: Job, models: dict[str, st
     wanted = Marker(version=__version__, inputs={}, models=models, settings=result_settings(job.config), outputs={})
     for entry in entries:
         marker = read_marker(marker_path(job.out / entry.folder, entry.stem))
-        differing = [] if marker is None else [d for d in differences(marker, wanted) if not d.startswith("inputs ")]
+        differing = [] if marker is None else [d for d in differences(marker, wanted) if not is_tolerable(d)]
         if differing:
             raise UsageError(
                 f"{shown_name(job.out)}: holds a result of {entry.stem} made otherwise ({'; '.join(differing)}); "
                 f"use --overwrite or another folder"
             )
+
+
+def is_tolerable(difference: str) -> bool:
+    """Tell whether a differing result is simply made anew: its scan has changed, or its report had failed."""
+    return difference.startswith(("inputs ", "settings report: False there"))
 
 
 def _folders(out: Path) -> Iterator[tuple[str, set[str]]]:

@@ -111,7 +111,7 @@ def exit_code(tally: Tally, n_gaps_failed: int = 0) -> int:
     """
     if tally.ended_code:
         return tally.ended_code
-    if n_gaps_failed or any(tally.counts[state] for state in ("failed", "killed", "timeout")):
+    if n_gaps_failed or tally.codes or any(tally.counts[state] for state in ("failed", "killed", "timeout")):
         return SOME_FAILED
     return TRY_AGAIN if tally.counts["busy"] or tally.counts["stopped"] else 0
 
@@ -164,6 +164,7 @@ def _count(row: Row, tally: Tally, rules: Rules) -> None:
     """Count a row, and decide whether it is time to stop."""
     tally.counts[row.state] += 1
     if not row.is_failure:
+        tally.codes.update([row.code] if row.state == "done" and row.code else [])
         tally.n_alike, tally.last_failure = 0, ""
         return
     tally.codes[row.code] += 1

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from neuronat.cohort.entry import Entry, Job, Row
-from neuronat.cohort.ledger import row_of_marker
+from neuronat.cohort.ledger import is_tolerable, row_of_marker
 from neuronat.errors import UsageError
 from neuronat.pipeline.batch import load_protocols, place_networks, run_task
 from neuronat.pipeline.device import device_names
@@ -15,6 +16,7 @@ from neuronat.space.memory import reset_peak_memory
 
 __all__ = ["open_segmentation"]
 
+BUG = 70
 CHANGED = "the scan has changed since its last result, which was replaced"
 
 
@@ -52,24 +54,30 @@ def open_segmentation(job: Job, seat: int) -> Callable[[Entry], Row]:
 
     def segment_entry(entry: Entry) -> Row:
         reset_peak_memory()
-        out = job.out / entry.folder
-        own = replace(config, mask=entry.mask)
+        out, own = job.out / entry.folder, replace(config, mask=entry.mask)
         task = plan_task(entry.scan, out, own, models)
-        changed = [line for line in task.differing if line.startswith("inputs ")]
-        if task.differing != tuple(changed) and not config.overwrite:
-            raise UsageError(f"its result was made otherwise ({'; '.join(task.differing)}); use --overwrite")
-        state = "already done"
         if task.failure is not None:
             raise task.failure
-        if not task.is_done:
-            outcome = run_task(task, out, own, networks, tables=job.out)
-            if outcome.failure is not None:
-                raise outcome.failure
-            state = outcome.state
-        marker = read_marker(marker_path(out, entry.stem))
-        if marker is None:
-            raise RuntimeError(f"{entry.stem}: done, and has no marker")
-        row = row_of_marker(marker, entry.folder, entry.stem, state)
-        return replace(row, message=CHANGED) if changed else row
+        if not all(is_tolerable(line) for line in task.differing) and not config.overwrite:
+            raise UsageError(f"its result was made otherwise ({'; '.join(task.differing)}); use --overwrite")
+        if task.is_done:
+            return _row(entry, out, "already done")
+        outcome = run_task(task, out, own, networks, tables=job.out)
+        if outcome.failure is not None:
+            raise outcome.failure
+        row = _row(entry, out, outcome.state)
+        if outcome.report_failure is not None:
+            reason = " ".join(str(outcome.report_failure).split())
+            return replace(row, code=BUG, message=f"its report failed ({reason}); labels and volumes are whole")
+        has_changed = any(line.startswith("inputs ") for line in task.differing)
+        return replace(row, message=CHANGED) if has_changed else row
 
     return segment_entry
+
+
+def _row(entry: Entry, out: Path, state: str) -> Row:
+    """Read a row from the marker that was just written, or found."""
+    marker = read_marker(marker_path(out, entry.stem))
+    if marker is None:
+        raise RuntimeError(f"{entry.stem}: done, and has no marker")
+    return row_of_marker(marker, entry.folder, entry.stem, state)

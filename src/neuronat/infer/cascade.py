@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from neuronat.infer.dense import DenseConfig, predict_dense
+from neuronat.infer.foreground import predict_foreground
 from neuronat.nets.deepnat import DeepNat
 
 __all__ = ["brain_probabilities", "join_stages"]
+
+FIRST_SHARE = 0.15  # of the time, about, that the first stage takes
 
 Progress = Callable[[str, float], None]
 
@@ -39,7 +42,7 @@ def brain_probabilities(
     mask : (I, J, K) bool
         Brain mask.
     config : DenseConfig
-        Device, tiles, precision.
+        Device, tiles, precision, and whether the first stage sees every voxel.
     progress : callable
         Takes the step's name and the share done.
 
@@ -63,13 +66,25 @@ def brain_probabilities(
         return predict_dense(
             structures, intensities, coordinates, mask, config, lambda done: progress("structures", done)
         )
-    first = predict_dense(
-        networks["foreground"], intensities, coordinates, mask, config, lambda done: progress("foreground", done / 2)
+    share = 0.5 if config.every_voxel else FIRST_SHARE
+    predict_first = predict_dense if config.every_voxel else predict_foreground
+    first = predict_first(
+        networks["foreground"],
+        intensities,
+        coordinates,
+        mask,
+        config,
+        lambda done: progress("foreground", share * done),
     )
     foreground = np.zeros_like(mask)
     foreground[mask] = first[:, 1] > first[:, 0]
     second = predict_dense(
-        structures, intensities, coordinates, foreground, config, lambda done: progress("structures", 0.5 + done / 2)
+        structures,
+        intensities,
+        coordinates,
+        foreground,
+        config,
+        lambda done: progress("structures", share + (1 - share) * done),
     )
     progress("structures", 1.0)
     return join_stages(first, second, mask, foreground)

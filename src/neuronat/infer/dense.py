@@ -34,11 +34,14 @@ class DenseConfig:
     """How a volume is computed, in tiles of at most `tile_vox`^3 voxels each.
 
     `precision`: `float32` computes in the network's own precision and is exact; `bfloat16` is faster and is not.
+    `every_voxel`: the cascade's first stage answers at every voxel by itself, not only where there is a doubt
+    (`infer.foreground`).
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     tile_vox: int = 64
     precision: str = "float32"
+    every_voxel: bool = False
 
     def __post_init__(self) -> None:
         if self.tile_vox < 1:
@@ -137,7 +140,7 @@ def dense_opinions(
     padded = padded_intensities(intensities, config.device).to(dtype)
     channels = coordinates[list(net.config.coordinate_channels)]
     for tile in plan_tiles(mask, config.tile_vox):
-        i, j, k = (slice(edge.start, edge.stop + PATCH_SIZE - 1) for edge in tile.box)
+        i, j, k = (slice(edge.start, edge.stop + PATCH_SIZE) for edge in tile.box)  # one more than the patches see
         with _exactly():
             features = first_features(folded.net, padded[:, :, i, j, k])
         for phase in PHASES:
@@ -155,7 +158,7 @@ def _hidden_of_phase(
     folded: FoldedNet, features: Tensor, inside: NDArray[np.bool_], phase: tuple[int, int, int]
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
     """Yield centres of a phase, counted within it (N, 3), and their hidden values (N, H), some at a time."""
-    i, j, k = (slice(first, first + 15 + 2 * n) for first, n in zip(phase, inside.shape, strict=True))
+    i, j, k = (slice(first, first + 16 + 2 * n) for first, n in zip(phase, inside.shape, strict=True))
     with _exactly():
         table = cell_table(lattice_variants(folded.net, features[:, :, i, j, k]))
     size = ROWS.get(features.device.type, min(ROWS.values()))

@@ -93,7 +93,7 @@ def plan_tiles(shape: tuple[int, int, int], stride: int, config: TileConfig) -> 
 
 @torch.inference_mode()
 def encode_scan(
-    net: NeuroNet | UNet, grey: NDArray[np.float32], config: TileConfig, progress: Callable[[float], None]
+    net: NeuroNet | UNet, channels: NDArray[np.float32], config: TileConfig, progress: Callable[[float], None]
 ) -> ScanFeatures:
     """Compute the features of a scan.
 
@@ -101,8 +101,8 @@ def encode_scan(
     ----------
     net : NeuroNet or UNet
         In evaluation mode, on the configuration's device.
-    grey : (I, J, K) float32
-        Grey values as the network was trained on, any extents.
+    channels : (F, I, J, K) float32
+        Grey values as the network was trained on, and brain coordinates if it takes them; any extents.
     config : TileConfig
         Device, tiles.
     progress : callable
@@ -116,28 +116,29 @@ def encode_scan(
     Raises
     ------
     ShapeError
-        If the scan is not 3D.
+        If the channels are not what the network takes.
 
     Notes
     -----
     Source: [NEURONET] inference; ours: features are blended where the paper averages probabilities.
     """
-    if grey.ndim != 3:
-        raise ShapeError(f"a scan has three axes; got {grey.shape}")
-    i, j, k = (-(-extent // net.stride) * net.stride for extent in grey.shape)
-    padded = np.zeros((i, j, k), np.float32)
-    padded[: grey.shape[0], : grey.shape[1], : grey.shape[2]] = grey
+    if channels.ndim != 4 or len(channels) != net.n_channels:
+        raise ShapeError(f"the network takes {net.n_channels} channels of three axes; got {channels.shape}")
+    _, *extents = channels.shape
+    i, j, k = (-(-extent // net.stride) * net.stride for extent in extents)
+    padded = np.zeros((len(channels), i, j, k), np.float32)
+    padded[:, : extents[0], : extents[1], : extents[2]] = channels
     tiles = plan_tiles((i, j, k), net.stride, config)
     sums: list[Tensor] = []
     for number, tile in enumerate(tiles):
-        scan = torch.from_numpy(padded[tile])[None, None].to(config.device)
+        scan = torch.from_numpy(padded[(slice(None), *tile)])[None].to(config.device)
         found = net.encode(scan.contiguous(memory_format=torch.channels_last_3d))
         if len(tiles) == 1:
             sums = [scale[0].cpu() for scale in found]
         else:
             _add(sums, found, tile, (i, j, k), tiles)
         progress((number + 1) / len(tiles))
-    return ScanFeatures(tuple(sums), (grey.shape[0], grey.shape[1], grey.shape[2]))
+    return ScanFeatures(tuple(sums), (extents[0], extents[1], extents[2]))
 
 
 def _add(

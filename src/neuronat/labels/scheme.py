@@ -2,10 +2,12 @@
 
 Schemes are tables (`tables/<name>.tsv`), not code. Columns: `index` (the id), `name`, `color` (#rrggbb), `pair`
 (the id on the other side; itself for a midline structure), and `to_<scheme>` for each scheme it maps onto
-(0 where a structure belongs to none of the other scheme's). Row one is the background, id 0.
+(0 where a structure belongs to none of the other scheme's). Row one is the background, id 0. A user adds a
+protocol by adding a table: `load_scheme` takes the path of one, or a folder to look in before those shipped.
 """
 
 import csv
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -17,9 +19,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from neuronat.errors import LabelError
+from neuronat.errors import LabelError, MissingInputError
 
 __all__ = ["LabelScheme", "load_scheme", "parse_scheme", "read_scheme", "scheme_names", "write_scheme"]
+
+PROTOCOL = re.compile(r"[a-z0-9]+")
+MOST_CLASSES = 256
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,10 @@ class LabelScheme:
         if len(set(self.ids)) != len(self.ids):
             twice = sorted({i for i in self.ids if self.ids.count(i) > 1})
             raise LabelError(f"label scheme {self.name}: ids {twice} stand there more than once; make them unique")
+        if len(self.ids) > MOST_CLASSES:
+            raise LabelError(
+                f"label scheme {self.name}: has {len(self.ids)} classes; at most {MOST_CLASSES} are possible"
+            )
         if not len(self.ids) == len(self.names) == len(self.colours) == len(self.partners):
             raise LabelError(f"label scheme {self.name}: ids, names, colours and partners differ in length")
         partner_of = dict(zip(self.ids, self.partners, strict=True))
@@ -135,6 +144,8 @@ def parse_scheme(name: str, text: str) -> LabelScheme:
     rows = list(csv.DictReader(StringIO(text), delimiter="\t"))
     if not rows or not {"index", "name"} <= set(rows[0]):
         raise LabelError(f"label table {name}: needs the columns index and name, separated by tabs")
+    if any(None in row or None in row.values() for row in rows):
+        raise LabelError(f"label table {name}: a row has more or fewer fields than the header; use one tab between two")
     try:
         ids = tuple(int(row["index"]) for row in rows)
         partners = tuple(int(row.get("pair") or row["index"]) for row in rows)
@@ -157,12 +168,37 @@ def parse_scheme(name: str, text: str) -> LabelScheme:
 
 def read_scheme(path: Path) -> LabelScheme:
     """Read the scheme in the table `path`; its name is the file's, without `.tsv`."""
-    return parse_scheme(path.stem, path.read_text(encoding="utf-8"))
+    try:
+        return parse_scheme(path.stem, path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MissingInputError(
+            f"{path.name}: label table cannot be read ({error.strerror}); check the path"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise LabelError(f"{path.name}: is no text in UTF-8; save the label table as such") from error
 
 
-@lru_cache(maxsize=32)
-def load_scheme(name: str) -> LabelScheme:
-    """Load the shipped scheme called `name`; LabelError lists the known ones.
+def load_scheme(name: str, folder: Path | None = None) -> LabelScheme:
+    """Load the scheme of a protocol: a user's table, or one of those shipped.
+
+    Parameters
+    ----------
+    name : str
+        Name of a protocol, or the path of a table, ending in `.tsv`.
+    folder : Path, optional
+        Where `<name>.tsv` is looked for first, and what a relative path starts from.
+
+    Returns
+    -------
+    LabelScheme
+
+    Raises
+    ------
+    LabelError
+        If the name is not known (the message lists the known ones), or the table contradicts itself, or its
+        file's name is no protocol's: lower-case letters and digits, as BIDS wants them in file names.
+    MissingInputError
+        If the path leads to no file.
 
     Notes
     -----
@@ -173,6 +209,19 @@ def load_scheme(name: str) -> LabelScheme:
     >>> load_scheme("deepnat25").n_classes
     26
     """
+    table = (folder or Path()) / (name if name.endswith(".tsv") else f"{name}.tsv")
+    if name.endswith(".tsv") or (folder is not None and table.is_file()):
+        if not PROTOCOL.fullmatch(table.stem):
+            raise LabelError(
+                f"{table.name}: a protocol's name has lower-case letters and digits only; rename the table"
+            )
+        return read_scheme(table)
+    return _shipped_scheme(name)
+
+
+@lru_cache(maxsize=32)
+def _shipped_scheme(name: str) -> LabelScheme:
+    """Load a scheme that comes with the package."""
     if name not in scheme_names():
         raise LabelError(f"label scheme {name!r} is not known; known are {', '.join(scheme_names())}")
     table = files("neuronat.labels") / "tables" / f"{name}.tsv"

@@ -5,8 +5,9 @@ voxel was **not found**: nobody knows its volume, so it is `n/a`, never 0. One t
 field of view may go on beyond it: it is **truncated**, and its volume is a lower bound.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,8 @@ __all__ = [
     "volumes_table",
 ]
 
-COLUMNS = ("index", "name", "n_voxels", "volume_mm3", "reason")
+COLUMNS = ("index", "name", "n_voxels", "volume_mm3", "reason", "finding")
+NO_FINDINGS: Mapping[int, str] = MappingProxyType({})
 NOT_FOUND = "not found"
 TRUNCATED = "truncated"
 
@@ -96,8 +98,8 @@ def structure_volumes(label_map: LabelMap) -> tuple[StructureVolume, ...]:
     return tuple(rows)
 
 
-def volumes_table(rows: Sequence[StructureVolume]) -> str:
-    """Return the rows as the text of a table: tabs, one header line, `n/a` where not known.
+def volumes_table(rows: Sequence[StructureVolume], findings: Mapping[int, str] = NO_FINDINGS) -> str:
+    """Return the rows as the text of a table: tabs, one header line, `n/a` where not known; findings by id.
 
     Notes
     -----
@@ -106,14 +108,16 @@ def volumes_table(rows: Sequence[StructureVolume]) -> str:
     Examples
     --------
     >>> print(volumes_table([StructureVolume(4, "ventricle", 3, 4.5)]), end="")
-    index	name	n_voxels	volume_mm3	reason
-    4	ventricle	3	4.5	n/a
+    index	name	n_voxels	volume_mm3	reason	finding
+    4	ventricle	3	4.5	n/a	n/a
     """
     lines = ["\t".join(COLUMNS)]
     for row in rows:
         n_voxels = "n/a" if row.n_voxels is None else str(row.n_voxels)
         volume = "n/a" if row.volume_mm3 is None else f"{row.volume_mm3:.10g}"
-        lines.append("\t".join([str(row.index), row.name, n_voxels, volume, row.reason or "n/a"]))
+        lines.append(
+            "\t".join([str(row.index), row.name, n_voxels, volume, row.reason or "n/a", findings.get(row.index, "n/a")])
+        )
     return "\n".join(lines) + "\n"
 
 

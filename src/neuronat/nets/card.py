@@ -40,7 +40,7 @@ class StageSpec:
     """One network of the model: an architecture from the list, and the numbers that shape it.
 
     A `deepnat` has `n_classes`, `n_tasks` and `coordinates`; a `neuronet` or `unet` has `protocols`, the latter also
-    `filters`, `n_features` and `n_hidden`.
+    `filters`, `n_features`, `n_hidden` and `n_coordinates`.
     """
 
     architecture: str = "deepnat"
@@ -51,6 +51,7 @@ class StageSpec:
     filters: tuple[int, ...] = ()
     n_features: int = 0
     n_hidden: int = 0
+    n_coordinates: int = 0
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
@@ -70,7 +71,11 @@ class StageSpec:
         if self.architecture == "neuronet":
             return NeuroNetConfig(protocols=self.protocols)
         return UNetConfig(
-            protocols=self.protocols, filters=self.filters, n_features=self.n_features, n_hidden=self.n_hidden
+            protocols=self.protocols,
+            filters=self.filters,
+            n_features=self.n_features,
+            n_hidden=self.n_hidden,
+            n_coordinates=self.n_coordinates,
         )
 
     @property

@@ -49,6 +49,7 @@ class NeuroNet(nn.Module):
     """
 
     stride = 8
+    n_channels = 1
 
     def __init__(self, config: NeuroNetConfig) -> None:
         super().__init__()

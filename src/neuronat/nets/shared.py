@@ -41,7 +41,7 @@ def lattice_variants(net: DeepNat, features: Tensor) -> list[Tensor]:
         In training mode its batch statistics are those of the block, weighted as in the patches.
     features : (N, 32, 15 + 2 n_i, 15 + 2 n_j, 15 + 2 n_k) float
         First-layer features of N blocks with n_i x n_j x n_k centres; the first centre is 11 voxels inside the
-        block that the features came from.
+        block that the features came from. A voxel more along an axis saves a copy and changes nothing.
 
     Returns
     -------
@@ -79,14 +79,15 @@ def _pool(features: Tensor, counts: tuple[int, ...]) -> list[Tensor]:
     One axis at a time, and by views that need no zero-filled gradients: this is the largest tensor of a training.
     """
     # a zero after the last voxel changes no maximum, since the features come out of a ReLU
-    variants = [functional.pad(features, (0, 1, 0, 1, 0, 1))]
+    missing = [2 * n + 16 - extent for n, extent in zip(counts, features.shape[2:], strict=True)]
+    variants = [functional.pad(features, (0, missing[2], 0, missing[1], 0, missing[0])) if any(missing) else features]
     for axis in range(3):
         pairs = [torch.unflatten(v, 2 + axis, (-1, 2)).unbind(3 + axis) for v in variants]
         both = [_larger(even, odd) for even, odd in pairs]
         # the last cell of patch c is voxel 2c + 16 of its first-layer features
         last = [even.narrow(2 + axis, 8, counts[axis]) for even, _ in pairs]
         variants = both + last
-    return variants
+    return variants if torch.is_grad_enabled() else [variant.clone() for variant in variants]
 
 
 def _larger(first: Tensor, second: Tensor) -> Tensor:
@@ -101,6 +102,8 @@ def _convolve(layer: nn.Conv3d, inputs: list[Tensor], counts: tuple[int, ...]) -
     differences = _combine(inputs, counts, sign=-1)
     kernels = [_last_taps(layer.weight, subset) for subset in range(N_VARIANTS)]
     outputs = [functional.conv3d(d, kernel) for d, kernel in zip(differences, kernels, strict=True)]
+    if differences[0].is_contiguous(memory_format=torch.channels_last_3d):  # small convolutions come back otherwise
+        outputs = [output.contiguous(memory_format=torch.channels_last_3d) for output in outputs]
     return _combine(outputs, counts, sign=1)
 
 

@@ -21,17 +21,24 @@ __all__ = ["UNet", "UNetConfig"]
 
 @dataclass(frozen=True, kw_only=True)
 class UNetConfig:
-    """Shape of the network: classes per protocol, filters per scale, features per voxel, hidden units of a head."""
+    """Shape of the network: classes per protocol, filters per scale, features per voxel, hidden units of a head.
+
+    `n_coordinates`: brain coordinates (`coords.brain_coordinates`) as further channels of the scan, for networks that
+    label stripped brains; 0 for raw heads, whose brain is not known yet.
+    """
 
     protocols: Mapping[str, int] = field(default_factory=dict)
     filters: tuple[int, ...] = (16, 32, 64, 128, 192)
     n_features: int = 32
     n_hidden: int = 64
+    n_coordinates: int = 0
 
     def __post_init__(self) -> None:
         require_protocols(self.protocols)
         if not 2 <= len(self.filters) <= 7 or min(self.filters) < 1:
             raise ConfigError(f"UNetConfig.filters must name 2 to 7 scales; got {self.filters}")
+        if self.n_coordinates not in (0, 6):
+            raise ConfigError(f"UNetConfig.n_coordinates must be 0 or 6; got {self.n_coordinates}")
 
 
 class UNet(nn.Module):
@@ -47,7 +54,7 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         first, *deeper = config.filters
-        self.first = nn.Sequential(_Step(1, first), _Step(first, first))
+        self.first = nn.Sequential(_Step(1 + config.n_coordinates, first), _Step(first, first))
         self.down = nn.ModuleList(
             nn.Sequential(_Step(a, b, stride=2), _Residual(b)) for a, b in pairwise(config.filters)
         )
@@ -61,7 +68,9 @@ class UNet(nn.Module):
         self.heads = nn.ModuleDict(
             {
                 name: nn.Sequential(
-                    nn.Linear(config.n_features, config.n_hidden), nn.ReLU(), nn.Linear(config.n_hidden, n)
+                    nn.Linear(config.n_features + config.n_coordinates, config.n_hidden),
+                    nn.ReLU(),
+                    nn.Linear(config.n_hidden, n),
                 )
                 for name, n in config.protocols.items()
             }
@@ -72,8 +81,16 @@ class UNet(nn.Module):
         """Extents of scans must be multiples of this."""
         return int(2 ** (len(self.config.filters) - 1))
 
+    @property
+    def n_channels(self) -> int:
+        """Channels of a scan: grey values and coordinates."""
+        return 1 + self.config.n_coordinates
+
     def encode(self, scans: Tensor) -> tuple[Tensor, ...]:
-        """Return the features (B, F, I, J, K) of (B, 1, I, J, K) scans; in training those of coarser scales, too."""
+        """Return the features (B, F, I, J, K) of (B, 1 + n_coordinates, I, J, K) scans; coordinates are features, too.
+
+        In training those of the coarser scales follow.
+        """
         x = self.first(scans)
         passed = []
         for down in self.down:
@@ -84,7 +101,8 @@ class UNet(nn.Module):
             x = functional.interpolate(up(x), scale_factor=2, mode="nearest")
             x = merge(torch.cat([x, side], 1))
             coarse.append(x)
-        return tuple(coarse[::-1]) if self.training else (x,)
+        coarse[-1] = torch.cat([x, scans[:, 1:]], 1) if self.config.n_coordinates else x
+        return tuple(coarse[::-1]) if self.training else (coarse[-1],)
 
     def score(self, voxels: Tensor, protocol: str) -> Tensor:
         """Score the classes of a protocol from the features (V, F) of V voxels: (V, C)."""

@@ -14,10 +14,11 @@ from neuronat.crf.meanfield import CrfConfig, refine_voxels
 from neuronat.errors import ConfigError, ModelError, UnusableInputError
 from neuronat.infer.cascade import brain_probabilities
 from neuronat.infer.dense import DenseConfig
+from neuronat.infer.islands import IslandConfig, without_islands
 from neuronat.infer.protocols import class_probabilities, most_probable, probability_channels
 from neuronat.infer.tiles import TileConfig, encode_scan
 from neuronat.nets.store import Model
-from neuronat.pipeline.settings import Progress
+from neuronat.pipeline.settings import Progress, SegmentConfig
 from neuronat.prepare.intensity import scale_brightness
 from neuronat.prepare.scan import PreparedScan
 from neuronat.space.affine import spacing_mm
@@ -29,16 +30,20 @@ LEAST_BRAIN_VOX = 300_000
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A protocol's answer at the N voxels of the mask: classes (N,) uint8; `channels` yields (N,) float32 per class."""
+    """A protocol's answer at the N voxels of the mask: classes (N,) uint8 and their probabilities (N,) float32.
+
+    `channels` yields (N,) float32 per class.
+    """
 
     classes: NDArray[np.uint8]
+    certainty: NDArray[np.float32]
     channels: Callable[[], Iterator[NDArray[np.float32]]]
 
 
 def answer_patchwise(
-    model: Model, prepared: PreparedScan, device: torch.device, progress: Progress, *, has_crf: bool, tile_vox: int = 64
+    model: Model, prepared: PreparedScan, device: torch.device, progress: Progress, config: SegmentConfig
 ) -> Answer:
-    """Let a DeepNAT label a prepared brain in tiles of at most `tile_vox`^3 voxels, and the CRF refine it.
+    """Let a DeepNAT label a prepared brain in tiles, and the CRF refine it.
 
     Raises
     ------
@@ -56,12 +61,15 @@ def answer_patchwise(
         prepared.intensities,
         coordinates,
         prepared.mask,
-        DenseConfig(device=device, tile_vox=tile_vox),
+        DenseConfig(device=device, tile_vox=config.tile_vox),
         lambda step, done: progress(step, 0.05 + 0.8 * done),
     )
-    if has_crf:
+    if config.has_crf:
         rows = _refined(rows, prepared, model, progress)
-    return Answer(rows.argmax(1).astype(np.uint8), lambda: iter(rows.T))
+    if not config.keeps_islands:
+        scheme = next(iter(model.schemes.values()))
+        rows = without_islands(rows, prepared.mask, spacing_mm(prepared.affine), scheme, IslandConfig())
+    return Answer(rows.argmax(1).astype(np.uint8), rows.max(1), lambda: iter(rows.T))
 
 
 def answer_whole(
@@ -82,14 +90,20 @@ def answer_whole(
     net = model.whole
     if net is None:
         raise ModelError(f"model {model.name}: labels patch by patch, not whole scans")
-    grey = scale_brightness(prepared.intensities)
-    tiles = TileConfig(device=device, most_voxels=min(4_000_000, 16 * tile_vox**3))
-    features = encode_scan(net.to(device), grey, tiles, lambda d: progress("encoding", 0.7 * d))
+    if net.n_channels > 1:
+        progress("coordinates", 0.0)
+        coordinates = brain_coordinates(prepared.mask, prepared.affine)
+        channels = np.concatenate([prepared.intensities[None], coordinates])
+    else:
+        channels = scale_brightness(prepared.intensities)[None]
+    config = TileConfig(device=device, most_voxels=min(4_000_000, 16 * tile_vox**3))
+    features = encode_scan(net.to(device), channels, config, lambda done: progress("encoding", 0.1 + 0.6 * done))
     answers = {}
     for number, protocol in enumerate(protocols):
         progress(protocol, 0.7 + 0.3 * number / len(protocols))
-        classes, _ = most_probable(net, features, protocol, prepared.mask)
-        answers[protocol] = Answer(classes, partial(probability_channels, net, features, protocol, prepared.mask))
+        classes, certainty = most_probable(net, features, protocol, prepared.mask)
+        later = partial(probability_channels, net, features, protocol, prepared.mask)
+        answers[protocol] = Answer(classes, certainty, later)
     return answers
 
 
@@ -124,7 +138,7 @@ def find_brain(model: Model, grey: NDArray[np.float32], device: torch.device, pr
     net = model.whole
     if net is None:
         raise ModelError(f"model {model.name}: cannot find the brain in a raw head")
-    scaled = scale_brightness(grey)
+    scaled = scale_brightness(grey)[None]
     features = encode_scan(
         net.to(device), scaled, TileConfig(device=device), lambda d: progress("finding the brain", d)
     )

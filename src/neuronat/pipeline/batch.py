@@ -10,9 +10,11 @@ from typing import Any
 
 from neuronat.nets.store import Model
 from neuronat.pipeline.device import choose_device, limit_threads
+from neuronat.pipeline.freesurfer import with_freesurfer_ids
 from neuronat.pipeline.networks import Networks, chosen_protocols, load_models
-from neuronat.pipeline.outputs import require_same_tables, write_result
+from neuronat.pipeline.outputs import require_same_tables, write_luts, write_result
 from neuronat.pipeline.plan import Task, plan_tasks, require_distinct
+from neuronat.pipeline.report import texts_of
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.segment import read_inputs, segment_scan
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress
@@ -27,7 +29,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Outcome:
-    """What became of one scan: `state` is `done`, `already done` or `failed`; then `failure` says why."""
+    """What became of one scan: `state` is `done`, `already done` or `failed`; then `failure` says why.
+
+    `report_failure` says why a scan that is done has no report.
+    """
 
     scan: Path
     stem: str
@@ -35,6 +40,7 @@ class Outcome:
     outputs: tuple[str, ...] = ()
     result: Result | None = None
     failure: BaseException | None = None
+    report_failure: BaseException | None = None
     duration_s: float = 0.0
 
 
@@ -157,10 +163,11 @@ def run_task(
         inputs = read_inputs(task.scan, config)
         with naming(task.scan):
             result = segment_scan(inputs, networks, config, lambda step, done: progress(f"{task.stem}: {step}", done))
-        outputs = _write(task, result, config, out, tables or out)
-        if task.wanted is not None:
-            notes = _notes(result, config, networks, time.monotonic() - start_s)
-            write_marker(marker_path(out, task.stem), replace(task.wanted, outputs=outputs, notes=notes))
+        if config.has_freesurfer_ids:
+            result = with_freesurfer_ids(result)
+        texts, report_failure = texts_of(result, config)
+        outputs = _write(task, result, config, out, tables or out, texts)
+        _mark(task, out, outputs, _notes(result, config, networks, time.monotonic() - start_s))
     except Exception as error:
         logger.debug("%s failed", task.stem, exc_info=True)
         took_s = time.monotonic() - start_s
@@ -171,6 +178,7 @@ def run_task(
         state="done",
         outputs=(*outputs, marker_path(out, task.stem).name),
         result=result,
+        report_failure=report_failure,
         duration_s=time.monotonic() - start_s,
     )
 
@@ -179,6 +187,7 @@ def _notes(result: Result, config: SegmentConfig, networks: Networks, duration_s
     """Return what a marker says beside the hashes."""
     return {
         "verdict": result.verdict,
+        "reasons": list(result.reasons),
         "warnings": list(result.warnings),
         "device": str(networks.device),
         "fallback": config.fallback,
@@ -187,7 +196,17 @@ def _notes(result: Result, config: SegmentConfig, networks: Networks, duration_s
     }
 
 
-def _write(task: Task, result: Result, config: SegmentConfig, out: Path, tables: Path) -> dict[str, str]:
+def _mark(task: Task, out: Path, outputs: Mapping[str, str], notes: Mapping[str, Any]) -> None:
+    """Write the marker; without a report that was wanted, the work is not done."""
+    if task.wanted is not None:
+        settings = {**task.wanted.settings, "report": f"{task.stem}.html" in outputs}
+        marker = replace(task.wanted, outputs=outputs, settings=settings, notes=notes)
+        write_marker(marker_path(out, task.stem), marker)
+
+
+def _write(
+    task: Task, result: Result, config: SegmentConfig, out: Path, tables: Path, texts: Mapping[str, str]
+) -> dict[str, str]:
     """Replace what an older run left of this scan, marker and all; return the hashes of the new files by name."""
     older = read_marker(marker_path(out, task.stem))
     marker_path(out, task.stem).unlink(missing_ok=True)
@@ -196,11 +215,15 @@ def _write(task: Task, result: Result, config: SegmentConfig, out: Path, tables:
         out,
         file_format=config.file_format,
         has_probabilities=config.has_probabilities,
+        texts=texts,
         tables=tables,
     )
     names = [path.name for path in paths]
-    shared = [Path(os.path.relpath(tables, out), f"seg-{protocol}_dseg.tsv").as_posix() for protocol in result.labels]
+    shared = [f"seg-{protocol}_dseg.tsv" for protocol in result.labels]
+    if config.has_luts:
+        shared += write_luts(tables, [labels.scheme for labels in result.labels.values()])
+    shared = [Path(os.path.relpath(tables, out), name).as_posix() for name in shared]
     for name in set(older.outputs if older else ()) - {*names, *shared}:
-        if name.startswith(f"{task.stem}_") and "/" not in name:
+        if name.startswith((f"{task.stem}_", f"{task.stem}.")) and "/" not in name:
             (out / name).unlink(missing_ok=True)
     return {name: sha256_of(out / name) for name in [*names, *shared]}

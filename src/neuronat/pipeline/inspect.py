@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from neuronat.errors import NeuronatError
-from neuronat.pipeline.plausible import brain_doubts
+from neuronat.measure.doubts import brain_doubts
 from neuronat.pipeline.segment import mask_of
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.prepare.conform import WorkingGrid, plan_grid

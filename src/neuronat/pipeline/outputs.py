@@ -2,22 +2,35 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from neuronat import __version__
 from neuronat.errors import OutputError, UsageError
+from neuronat.labels.luts import lut_files
 from neuronat.labels.scheme import LabelScheme
+from neuronat.measure.agreement import Agreement, agreement_summary, agreement_table
 from neuronat.measure.volumes import volumes_table
 from neuronat.pipeline.result import Result
 from neuronat.record import make_folder, shown_name, temporary_name, write_text
-from neuronat.space.files import write_channels, write_label_map, write_mask
+from neuronat.space.files import write_channels, write_label_map, write_mask, write_volume
 
-__all__ = ["require_same_tables", "staged", "write_result"]
+__all__ = [
+    "DISCLAIMER",
+    "label_table",
+    "require_same_tables",
+    "staged",
+    "write_json",
+    "write_luts",
+    "write_result",
+    "write_table",
+]
 
 DISCLAIMER = "Not for diagnosis."
+NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
 def write_result(
@@ -26,6 +39,7 @@ def write_result(
     *,
     file_format: str = "nii.gz",
     has_probabilities: bool = False,
+    texts: Mapping[str, str] = NO_TEXTS,
     tables: Path | None = None,
 ) -> tuple[Path, ...]:
     """Write everything but the marker: all files, or none.
@@ -40,6 +54,8 @@ def write_result(
         Ending of the images, `nii.gz` or `mgz`.
     has_probabilities : bool
         Write the probabilities as well.
+    texts : mapping of str to str
+        Further files by name, such as the report.
     tables : Path, optional
         Folder of the label tables that scans share; by default `out`.
 
@@ -66,11 +82,15 @@ def write_result(
         _write_mask(result, stage, file_format)
         for protocol in result.labels:
             _write_protocol(result, protocol, stage, file_format)
-            if has_probabilities:
+            if has_probabilities and protocol in result.computed:
                 _write_probabilities(result, protocol, stage, file_format)
+        if result.agreement is not None:
+            _write_agreement(result, result.agreement, stage, file_format)
+        for name, text in texts.items():
+            write_text(stage / name, text)
         names = sorted(path.name for path in stage.iterdir())
         for labels in result.labels.values():
-            _write_table(labels.scheme, tables)
+            write_table(labels.scheme, tables)
         for name in names:
             (stage / name).replace(out / name)
     return tuple(out / name for name in names)
@@ -108,7 +128,17 @@ def label_table(scheme: LabelScheme) -> str:
     return "".join(f"{index}\t{name}\t{colour}\n" for index, name, colour in [("index", "name", "color"), *rows])
 
 
-def _write_table(scheme: LabelScheme, out: Path) -> None:
+def write_luts(out: Path, schemes: Sequence[LabelScheme]) -> list[str]:
+    """Write the colour tables of schemes for viewers, those that the scans of a folder share; return their names."""
+    texts = {name: text for scheme in schemes for name, text in lut_files(scheme).items()}
+    for name, text in texts.items():
+        path = out / name
+        if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+            write_text(path, text)
+    return list(texts)
+
+
+def write_table(scheme: LabelScheme, out: Path) -> None:
     """Write the label table that the scans of a folder share, unless it is there."""
     path = out / f"seg-{scheme.name}_dseg.tsv"
     if not path.is_file():
@@ -118,15 +148,35 @@ def _write_table(scheme: LabelScheme, out: Path) -> None:
 def _write_mask(result: Result, stage: Path, file_format: str) -> None:
     name = f"{result.stem}_desc-brain_mask"
     write_mask(stage / f"{name}.{file_format}", result.mask, result.affine, space_code=result.space_code)
-    _write_json(stage / f"{name}.json", {"Type": "Brain"} | dict(result.provenance))
+    write_json(stage / f"{name}.json", {"Type": "Brain"} | dict(result.provenance))
 
 
 def _write_protocol(result: Result, protocol: str, stage: Path, file_format: str) -> None:
     """Write label map, sidecar and volumes of one protocol."""
     name = f"{result.stem}_seg-{protocol}"
     write_label_map(stage / f"{name}_dseg.{file_format}", result.labels[protocol], space_code=result.space_code)
-    _write_json(stage / f"{name}_dseg.json", _sidecar(result, protocol))
-    write_text(stage / f"{name}_volumes.tsv", volumes_table(result.volumes[protocol]))
+    write_json(stage / f"{name}_dseg.json", _sidecar(result, protocol))
+    write_text(
+        stage / f"{name}_volumes.tsv", volumes_table(result.volumes[protocol], _findings_by_id(result, protocol))
+    )
+
+
+def _write_agreement(result: Result, agreement: Agreement, stage: Path, file_format: str) -> None:
+    """Write how far the protocols agree: table, summary and map."""
+    name = f"{result.stem}_desc-agreement_map"
+    write_volume(stage / f"{name}.{file_format}", agreement.shares, space_code=result.space_code)
+    about = {"Description": "share of the protocols that agree with the majority, told in Scheme"}
+    write_json(stage / f"{name}.json", about | agreement_summary(agreement) | dict(result.provenance))
+    write_text(stage / f"{result.stem}_agreement.tsv", agreement_table(agreement))
+
+
+def _findings_by_id(result: Result, protocol: str) -> dict[int, str]:
+    """Join the findings about each structure."""
+    found: dict[int, list[str]] = {}
+    for finding in result.findings.get(protocol, ()):
+        if finding.index is not None:
+            found.setdefault(finding.index, []).append(f"{finding.level}: {finding.reason}")
+    return {index: "; ".join(reasons) for index, reasons in found.items()}
 
 
 def _write_probabilities(result: Result, protocol: str, stage: Path, file_format: str) -> None:
@@ -140,7 +190,7 @@ def _write_probabilities(result: Result, protocol: str, stage: Path, file_format
         result.affine,
         space_code=result.space_code,
     )
-    _write_json(stage / f"{name}.json", _sidecar(result, protocol) | {"LabelMap": list(found.scheme.names)})
+    write_json(stage / f"{name}.json", _sidecar(result, protocol) | {"LabelMap": list(found.scheme.names)})
 
 
 def _sidecar(result: Result, protocol: str) -> dict[str, Any]:
@@ -150,11 +200,13 @@ def _sidecar(result: Result, protocol: str) -> dict[str, Any]:
         "Protocol": protocol,
         **result.provenance,
         "Verdict": result.verdict,
+        "Reasons": list(result.reasons),
         "Warnings": list(result.warnings),
         "GeneratedBy": [{"Name": "neuronat", "Version": __version__}],
         "Disclaimer": DISCLAIMER,
     }
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a sidecar."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

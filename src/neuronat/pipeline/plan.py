@@ -21,7 +21,7 @@ from neuronat.record import (
 from neuronat.space.loading import naming
 from neuronat.space.source import require_file
 
-__all__ = ["Task", "plan_task", "plan_tasks", "require_distinct"]
+__all__ = ["Task", "input_hash", "plan_task", "plan_tasks", "require_distinct"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,9 +66,9 @@ def plan_task(scan: Path, out: Path, config: SegmentConfig, models: Sequence[Mod
     """Plan one scan (see `plan_tasks`); whether a differing result may be overwritten is left to the caller."""
     stem = stem_of(scan)
     try:
-        inputs = {shown_name(scan): _input_hash(scan)}
+        inputs = {shown_name(scan): input_hash(scan)}
         if config.mask is not None:
-            inputs[f"mask {shown_name(config.mask)}"] = _input_hash(config.mask)
+            inputs[f"mask {shown_name(config.mask)}"] = input_hash(config.mask)
     except NeuronatError as error:
         return Task(scan=scan, stem=stem, failure=error)
     hashes = {model.name: model.sha256 for model in models}
@@ -80,7 +80,7 @@ def plan_task(scan: Path, out: Path, config: SegmentConfig, models: Sequence[Mod
     return Task(scan=scan, stem=stem, wanted=wanted, is_done=not differing, outputs=outputs, differing=differing)
 
 
-def _input_hash(path: Path) -> str:
+def input_hash(path: Path) -> str:
     """Hash an input; what is no file with content gets its own sentence from reading."""
     if path.is_file():
         return sha256_of(path)

@@ -1,7 +1,7 @@
 """What comes out of one scan."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuronat.labels.scheme import LabelScheme
+from neuronat.measure.agreement import Agreement
+from neuronat.measure.plausible import Finding, verdict_of
 from neuronat.measure.volumes import StructureVolume
 from neuronat.pipeline.answers import Answer
 from neuronat.prepare.conform import values_to_native
 from neuronat.prepare.scan import PreparedScan, uncrop
-from neuronat.space.volume import LabelMap, Probabilities
+from neuronat.space.volume import LabelMap, Probabilities, Volume
 
 __all__ = ["BrainProbabilities", "Result"]
 
@@ -43,8 +45,10 @@ class BrainProbabilities:
 class Result:
     """Labels, volumes and probabilities by protocol, the brain mask used, and what the user should know.
 
-    `verdict` is `plausible` or `review`; `warnings` are lines for the user; `provenance` says how it came
-    about, for the sidecars, without any path.
+    `findings` by protocol say what is strange; the verdict, `pass`, `review` or `fail`, follows from them.
+    `warnings` are lines about the scan; `provenance` says how it came about, for the sidecars, without any path.
+    `image` is the scan on the grid of the labels; `confidence` holds a number in [0, 1] per protocol and structure
+    id, where it is known; `agreement` says how far several protocols agree.
     """
 
     name: str
@@ -55,9 +59,23 @@ class Result:
     affine: NDArray[np.float64]
     space_code: int
     warnings: tuple[str, ...]
-    verdict: str
+    findings: Mapping[str, tuple[Finding, ...]]
     provenance: Mapping[str, Any]
     computed: Mapping[str, BrainProbabilities]
+    image: Volume
+    confidence: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    agreement: Agreement | None = None
+
+    @property
+    def verdict(self) -> str:
+        """The worst of the findings: `pass`, `review` or `fail`."""
+        return verdict_of([finding for found in self.findings.values() for finding in found])
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The findings as lines for the user, the worst first."""
+        findings = [finding for found in self.findings.values() for finding in found]
+        return tuple(finding.reason for finding in sorted(findings, key=lambda finding: finding.level))
 
     @cached_property
     def probabilities(self) -> Mapping[str, Probabilities]:
@@ -68,7 +86,8 @@ class Result:
         }
 
     def save(self, out: Path) -> tuple[Path, ...]:
-        """Write the label maps, the mask and the tables into the folder `out`; return the files."""
+        """Write the label maps, the mask, the tables and the report into the folder `out`; return the files."""
         from neuronat.pipeline.outputs import write_result
+        from neuronat.pipeline.report import page_of
 
-        return write_result(self, out)
+        return write_result(self, out, texts={f"{self.stem}.html": page_of(self)})

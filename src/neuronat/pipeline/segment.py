@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuronat.errors import UnusableInputError
+from neuronat.measure.agreement import measure_agreement
+from neuronat.measure.doubts import brain_doubts, contrast_doubts
 from neuronat.measure.volumes import structure_volumes
 from neuronat.pipeline.answers import Answer, answer_patchwise, answer_whole, find_brain
+from neuronat.pipeline.judge import judge_result
 from neuronat.pipeline.networks import Networks
-from neuronat.pipeline.plausible import brain_doubts, contrast_doubts, label_doubts
 from neuronat.pipeline.result import BrainProbabilities, Result
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, result_settings
 from neuronat.prepare.conform import labels_to_native, plan_grid, to_working
@@ -104,7 +106,9 @@ def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, prog
         inputs = _stripped(inputs, networks, _part(progress, 0.0, 0.1))
     progress("preparing", 0.1)
     prepared = prepare_scan(inputs.scan.volume, _mask(inputs))
-    doubts = brain_doubts(prepared.mask, prepared.affine) + contrast_doubts(prepared)
+    doubts = brain_doubts(prepared.mask, prepared.affine) + contrast_doubts(
+        prepared.intensities, prepared.mask, prepared.affine
+    )
     if doubts and not config.force:
         raise UnusableInputError(
             f"does not look like a T1-weighted human brain: {'; '.join(doubts)}; check it, or use --force"
@@ -151,9 +155,7 @@ def _answers(
         if model.whole is not None:
             answers |= answer_whole(model, prepared, tuple(protocols), networks.device, part, tile_vox=config.tile_vox)
         else:
-            answers[protocols[0]] = answer_patchwise(
-                model, prepared, networks.device, part, has_crf=config.has_crf, tile_vox=config.tile_vox
-            )
+            answers[protocols[0]] = answer_patchwise(model, prepared, networks.device, part, config)
     return answers
 
 
@@ -180,12 +182,8 @@ def _result(
     first = next(iter(computed.values())).scan
     is_native = config.space == "native"
     mask = _mask(inputs) if is_native else uncrop(first.mask, first)
-    strange = [
-        doubt
-        for found in labels.values()
-        for doubt in label_doubts(found.ids, mask, dict(zip(found.scheme.ids[1:], found.scheme.names[1:], strict=True)))
-    ]
     scan = inputs.scan
+    agreement = measure_agreement(labels)
     return Result(
         name=scan.name,
         stem=inputs.stem,
@@ -194,10 +192,12 @@ def _result(
         mask=mask,
         affine=first.grid.native_affine if is_native else first.grid.affine,
         space_code=scan.space_code,
-        warnings=(*scan.warnings, *(f"forced: {doubt}" for doubt in doubts), *strange),
-        verdict="review" if doubts or strange else "plausible",
+        warnings=scan.warnings,
+        findings=judge_result(labels, mask, computed, doubts, agreement),
         provenance=_provenance(inputs, config, networks),
         computed=computed,
+        agreement=agreement,
+        image=scan.volume if is_native else to_working(scan.volume, first.grid),
     )
 
 

@@ -26,10 +26,12 @@ class SegmentConfig:
 
     `models`: names or folders; those of the default pipeline if empty. `protocols`: which of theirs, all if
     empty. `mask`: brain mask of the one scan. `stripped`: whether the scan is 0 outside the brain. `space`: the grid
-    of the outputs, the scan's own or the working grid. `n_threads`: None for torch's own choice. `force` lifts the
-    refusals of scans that do not look like a T1 of a brain. `overwrite`: replace a result of other scans, models or
-    settings. `tile_vox`: edge of the tiles, which bounds memory and changes no label. `fallback`: what a cohort
-    changed after a first attempt failed; it stands in the sidecars.
+    of the outputs, the scan's own or the working grid. `keeps_islands`: small pieces far from a structure's body
+    stay. `has_report`: write a page to look at; `has_stats`: a file like FreeSurfer's aseg.stats; `has_luts`: colour
+    tables for viewers; `has_freesurfer_ids`: labels once more in FreeSurfer's ids. `n_threads`: None for torch's own
+    choice. `force` lifts the refusals of scans that do not look like a T1 of a brain. `overwrite`: replace a result
+    of other scans, models or settings. `tile_vox`: edge of the tiles, which bounds memory and changes no label.
+    `fallback`: what a cohort changed after a first attempt failed; it stands in the sidecars.
     """
 
     models: tuple[str, ...] = ()
@@ -37,7 +39,12 @@ class SegmentConfig:
     mask: Path | None = None
     stripped: str = "auto"
     has_crf: bool = True
+    keeps_islands: bool = False
     has_probabilities: bool = False
+    has_report: bool = True
+    has_stats: bool = False
+    has_luts: bool = False
+    has_freesurfer_ids: bool = False
     space: str = "native"
     file_format: str = "nii.gz"
     device: str = "auto"
@@ -74,7 +81,12 @@ def result_settings(config: SegmentConfig) -> dict[str, Any]:
         "protocols": list(config.protocols),
         "stripped": config.stripped,
         "crf": config.has_crf,
+        "keeps_islands": config.keeps_islands,
         "probabilities": config.has_probabilities,
+        "report": config.has_report,
+        "stats": config.has_stats,
+        "luts": config.has_luts,
+        "freesurfer_ids": config.has_freesurfer_ids,
         "space": config.space,
         "format": config.file_format,
         "force": config.force,

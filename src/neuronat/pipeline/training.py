@@ -23,10 +23,11 @@ from neuronat.train.loop import Lesson, train_network
 from neuronat.train.scans import PackedScan, foreground_of, stack_scans
 from neuronat.train.validate import mean_dice, validate_networks, validation_table
 
-__all__ = ["Budget", "make_card", "make_lesson", "move_threshold", "start_network", "train_recipe"]
+__all__ = ["Budget", "make_card", "make_lesson", "make_validation", "move_threshold", "start_network", "train_recipe"]
 
 AROUND_FOREGROUND_VOX = 2
 VARIED = ("Cerebral-White-Matter", "Cerebral-Cortex")  # drawn twice as often ([DEEPNAT] sampling)
+FOREGROUND = LabelScheme("foreground", (0, 1), ("Background", "Foreground"), ("#000000", "#ffffff"), (0, 1))
 
 Progress = Callable[[str, float], None]
 
@@ -81,14 +82,16 @@ def train_recipe(path: Path, budget: Budget, progress: Progress) -> Path | None:
             folder=folder / stage,
             max_minutes=budget.max_minutes - (time.monotonic() - began) / 60,
             resume=budget.resume,
+            validate_every=recipe.validate_every,
+            validate=make_validation(stage, networks, held_out, protocol, budget.device),
             progress=lambda done, line, stage=stage: progress(f"{stage}: {line}", done),  # type: ignore[misc]
         )
         lesson = make_lesson(training, recipe, stage, protocol, budget.device)
         if not train_network(net, lesson, config, course):
             return None
         networks[stage] = net.eval()
-    if "foreground" in networks:
-        move_threshold(networks["foreground"], recipe.network.foreground_threshold)
+        if stage == "foreground":
+            move_threshold(net, recipe.network.foreground_threshold)
     validation = validate_networks(networks, held_out, protocol, budget.device, progress)
     (folder / "validation.tsv").write_text(validation_table(validation, protocol), encoding="utf-8")
     seconds = sum(total_seconds(folder / stage / "log.jsonl") for stage in recipe.stages)
@@ -149,6 +152,36 @@ def make_lesson(
     mirrored = torch.arange(2) if is_first else torch.from_numpy(protocol.mirrored_classes)
     candidates = find_candidates(examples, n_classes, varied)
     return Lesson(examples, candidates, mirrored.to(device), recipe.augment)
+
+
+def make_validation(
+    stage: str,
+    finished: Mapping[str, DeepNat],
+    held_out: list[PackedScan],
+    protocol: LabelScheme,
+    device: torch.device,
+) -> Callable[[DeepNat], dict[str, float]]:
+    """Return what measures a stage in the middle of its training: the mean Dice of each held-out scan.
+
+    The first stage is measured at foreground against background, the second together with the finished first one.
+
+    Notes
+    -----
+    Source: [DEEPNAT] evaluation. Ours: on the way, without CRF.
+    """
+
+    def validate(net: DeepNat) -> dict[str, float]:
+        if stage == "foreground":
+            scans = [foreground_of(scan) for scan in held_out]
+            return mean_dice(validate_networks({"structures": net}, scans, FOREGROUND, device, _silent))
+        networks = {**finished, "structures": net}
+        return mean_dice(validate_networks(networks, held_out, protocol, device, _silent))
+
+    return validate
+
+
+def _silent(_line: str, _done: float) -> None:
+    """Show nothing."""
 
 
 def make_card(

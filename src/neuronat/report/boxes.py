@@ -6,7 +6,6 @@ times the height of the box; what lies beyond is drawn as a point.
 """
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuronat.errors import ConfigError
+from neuronat.labels.sides import Sided, group_by_structure
 from neuronat.measure.compare import ALL_STRUCTURES, Comparison, mean_known
 
 __all__ = [
     "Box",
     "BoxPlan",
-    "Row",
     "axis_limits",
-    "paired_rows",
     "placed_boxes",
     "plan_boxes",
     "row_places",
@@ -29,20 +27,10 @@ __all__ = [
     "summarize_box",
 ]
 
-SIDE = re.compile(r"^(left|right)[-_ ]+", re.IGNORECASE)
 REACH = 1.5
 GROUP_GAP = 0.35
 ROWS_PER_COLUMN = 40
 SHARE = 0.84
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row: its position among the structures given, its name without the side, and the side or nothing."""
-
-    position: int
-    base: str
-    side: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,45 +49,13 @@ class Box:
 class BoxPlan:
     """Columns of groups of rows; boxes by method and row position; limits of the values; height of a column."""
 
-    columns: tuple[tuple[Sequence[Row], ...], ...]
+    columns: tuple[tuple[Sequence[Sided], ...], ...]
     boxes: tuple[tuple[Box | None, ...], ...]
     limits: tuple[float, float]
     height: float
 
 
-def paired_rows(names: Sequence[str]) -> tuple[tuple[Row, ...], ...]:
-    """Group structures by what they are, left before right.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Names such as `Left-Thalamus`, `Right Thalamus Proper` or `Brain-Stem`.
-
-    Returns
-    -------
-    tuple of tuples of Row
-        One group per anatomical structure, in the order of first appearance.
-
-    Notes
-    -----
-    Source: ours.
-
-    Examples
-    --------
-    >>> groups = paired_rows(["Right-Thalamus", "Brain-Stem", "Left-Thalamus"])
-    >>> [[(row.position, row.base, row.side) for row in group] for group in groups]
-    [[(2, 'Thalamus', 'left'), (0, 'Thalamus', 'right')], [(1, 'Brain stem', '')]]
-    """
-    groups: dict[str, list[Row]] = {}
-    for position, name in enumerate(names):
-        found = SIDE.match(name)
-        words = SIDE.sub("", name).replace("-", " ").replace("_", " ").split()
-        base = " ".join([words[0], *(_lower(word) for word in words[1:])]) if words else name
-        groups.setdefault(base.lower(), []).append(Row(position, base, found[1].lower() if found else ""))
-    return tuple(tuple(sorted(group, key=lambda row: (row.side, row.position))) for group in groups.values())
-
-
-def row_places(groups: Sequence[Sequence[Row]]) -> tuple[tuple[float, ...], ...]:
+def row_places(groups: Sequence[Sequence[Sided]]) -> tuple[tuple[float, ...], ...]:
     """Return the height of each row's middle, growing downwards from 0.5: a row is 1 high, groups have a gap.
 
     Notes
@@ -108,7 +64,7 @@ def row_places(groups: Sequence[Sequence[Row]]) -> tuple[tuple[float, ...], ...]
 
     Examples
     --------
-    >>> row_places(paired_rows(["Left-Thalamus", "Right-Thalamus", "Brain-Stem"]))
+    >>> row_places(group_by_structure(["Left-Thalamus", "Right-Thalamus", "Brain-Stem"]))
     ((0.5, 1.5), (2.85,))
     """
     places, top = [], 0.0
@@ -118,11 +74,11 @@ def row_places(groups: Sequence[Sequence[Row]]) -> tuple[tuple[float, ...], ...]
     return tuple(places)
 
 
-def split_columns(groups: Sequence[Sequence[Row]]) -> tuple[tuple[Sequence[Row], ...], ...]:
+def split_columns(groups: Sequence[Sequence[Sided]]) -> tuple[tuple[Sequence[Sided], ...], ...]:
     """Deal groups out to columns of about equal length, one page each; no group is torn apart."""
     n_rows = sum(len(group) for group in groups)
     most = math.ceil(n_rows / math.ceil(n_rows / ROWS_PER_COLUMN))
-    columns: list[list[Sequence[Row]]] = [[]]
+    columns: list[list[Sequence[Sided]]] = [[]]
     for group in groups:
         if columns[-1] and sum(map(len, columns[-1])) + len(group) / 2 > most:
             columns.append([])
@@ -164,7 +120,7 @@ def plan_boxes(comparison: Comparison, metric: str) -> BoxPlan:
     values = comparison.values[metric]
     values = np.concatenate([mean_known(values)[:, :, None], values], axis=2)
     boxes = tuple(tuple(summarize_box(column) for column in method.T) for method in values)
-    columns = split_columns(paired_rows([ALL_STRUCTURES.capitalize(), *comparison.names]))
+    columns = split_columns(group_by_structure([ALL_STRUCTURES.capitalize(), *comparison.names]))
     return BoxPlan(
         columns=columns,
         boxes=boxes,
@@ -174,7 +130,7 @@ def plan_boxes(comparison: Comparison, metric: str) -> BoxPlan:
 
 
 def placed_boxes(
-    groups: Sequence[Sequence[Row]], boxes: Sequence[Box | None], position: int, n_methods: int
+    groups: Sequence[Sequence[Sided]], boxes: Sequence[Box | None], position: int, n_methods: int
 ) -> tuple[tuple[float, Box], ...]:
     """Return one method's boxes (by structure) in a column, with the height of their middle.
 
@@ -205,8 +161,3 @@ def axis_limits(boxes: Sequence[Box], metric: str) -> tuple[float, float]:
     high = max((box.high for box in boxes), default=1.0)
     room = 0.05 * (high - low) if high > low else 0.05
     return max(low - room, 0.0), min(high + room, 1.0) if metric == "dice" else high + room
-
-
-def _lower(word: str) -> str:
-    """Write a word small, unless it is an abbreviation such as DC."""
-    return word if word.isupper() else word.lower()

@@ -19,8 +19,9 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from neuronat.errors import ConfigError
 from neuronat.labels.scheme import LabelScheme
+from neuronat.labels.sides import Sided
 from neuronat.measure.compare import Comparison
-from neuronat.report.boxes import Box, Row, placed_boxes, plan_boxes, row_places
+from neuronat.report.boxes import Box, placed_boxes, plan_boxes, row_places
 from neuronat.report.curves import Curves, Points, running_mean
 from neuronat.report.panels import crop_plane, hide_far_from_labels, label_edges, place_panels, shown_structures
 from neuronat.report.planes import Plane, cut_planes
@@ -202,7 +203,7 @@ def draw_segmentation(
     return figure
 
 
-def _draw_rows(axes: Axes, groups: Sequence[Sequence[Row]]) -> None:
+def _draw_rows(axes: Axes, groups: Sequence[Sequence[Sided]]) -> None:
     """Name and shade the rows of one column."""
     places = row_places(groups)
     for number, (group, middles) in enumerate(zip(groups, places, strict=True)):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from neuronat.labels.scheme import LabelScheme
-from neuronat.report.boxes import paired_rows
+from neuronat.labels.sides import group_by_structure
 from neuronat.report.planes import Plane
 
 __all__ = ["crop_plane", "hide_far_from_labels", "label_edges", "place_panels", "shown_structures"]
@@ -141,7 +141,7 @@ def shown_structures(planes: Sequence[Plane], scheme: LabelScheme) -> tuple[tupl
     shown = {index for plane in planes if plane.ids is not None for index in np.unique(plane.ids).tolist()}
     colours = dict(zip(scheme.ids, scheme.colours, strict=True))
     entries: dict[tuple[str, str], None] = {}
-    for group in paired_rows(list(scheme.names)):
+    for group in group_by_structure(list(scheme.names)):
         for row in group:
             index = scheme.ids[row.position]
             if index and index in shown:

@@ -22,7 +22,7 @@ from neuronat.space.affine import (
 )
 from neuronat.space.volume import LabelMap, Volume
 
-__all__ = ["CONVENTIONS", "Plane", "cut_planes", "labels_centre_mm"]
+__all__ = ["CONVENTIONS", "Plane", "cut_planes", "labels_centre_mm", "require_same_grid"]
 
 CONVENTIONS = ("radiological", "neurological")
 NAMES = ("sagittal", "coronal", "axial")
@@ -82,11 +82,8 @@ def cut_planes(
     """
     if convention not in CONVENTIONS:
         raise ConfigError(f"convention must be one of {', '.join(CONVENTIONS)}; got {convention!r}")
-    if label_map and not is_same_grid((volume.values.shape, volume.affine), (label_map.ids.shape, label_map.affine)):
-        raise GridError(
-            f"the volume lies on {describe_grid(volume.values.shape, volume.affine)}, the labels on "
-            f"{describe_grid(label_map.ids.shape, label_map.affine)}; draw labels on their own scan"
-        )
+    if label_map:
+        require_same_grid(volume, label_map)
     i, j, k = volume.values.shape
     moves = nearest_axes(volume.affine)
     affine = reoriented_affine(volume.affine, (i, j, k), moves)
@@ -99,6 +96,15 @@ def cut_planes(
     cuts = [_cut(values, ids, affine, axis, int(centre[axis])) for axis in (1, 2, 0)]
     first, second, third = (_flip(plane) if convention == "radiological" else plane for plane in cuts)
     return first, second, third
+
+
+def require_same_grid(volume: Volume, label_map: LabelMap) -> None:
+    """Raise GridError unless volume and labels lie on one grid."""
+    if not is_same_grid((volume.values.shape, volume.affine), (label_map.ids.shape, label_map.affine)):
+        raise GridError(
+            f"the volume lies on {describe_grid(volume.values.shape, volume.affine)}, the labels on "
+            f"{describe_grid(label_map.ids.shape, label_map.affine)}; draw labels on their own scan"
+        )
 
 
 def labels_centre_mm(label_map: LabelMap) -> tuple[float, float, float]:

@@ -92,9 +92,14 @@ def random_places(
 
 def interpolate(channels: Tensor, places: Tensor) -> Tensor:
     """Interpolate (F, I, J, K) channels linearly at (3, A, B, C) places in voxels: (F, A, B, C); 0 outside."""
-    size = torch.tensor(channels.shape[1:], device=places.device, dtype=places.dtype).view(3, 1, 1, 1)
-    grid = ((places + 0.5) * 2 / size - 1).flip(0).movedim(0, -1)
-    found = functional.grid_sample(channels[None].float(), grid[None], mode="bilinear", align_corners=False)
+    low = [max(0, int(edge) - 1) for edge in places.flatten(1).amin(1)]
+    high = [int(edge) + 3 for edge in places.flatten(1).amax(1)]
+    i, j, k = (slice(min(a, n - 1), max(b, a + 1)) for a, b, n in zip(low, high, channels.shape[1:], strict=True))
+    box = channels[:, i, j, k].float()  # a few channels of a whole scan would take long to convert
+    start = torch.tensor([i.start, j.start, k.start], device=places.device).view(3, 1, 1, 1)
+    size = torch.tensor(box.shape[1:], device=places.device, dtype=places.dtype).view(3, 1, 1, 1)
+    grid = ((places - start + 0.5) * 2 / size - 1).flip(0).movedim(0, -1)
+    found = functional.grid_sample(box[None], grid[None], mode="bilinear", align_corners=False)
     return found[0]
 
 

@@ -1,16 +1,20 @@
 """Grey values for label maps of whole heads, as a T1-weighted scan would show them, or as no scanner would."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 
 from neuronat.synth.degrade import blurred
 from neuronat.synth.fields import smooth_noise, uniform
 
-__all__ = ["CSF", "FIRST_OUTSIDE", "T1_GREY", "paint", "palette"]
+__all__ = ["CSF", "FIRST_OUTSIDE", "T1_GREY", "brain_of", "paint", "palette"]
 
 CSF = 24
 FIRST_OUTSIDE = 500
 """Ids from here on lie outside the brain."""
+CLOSING_VOX = 4
 T1_GREY = {
     0: 0.01, 2: 1.0, 3: 0.62, 4: 0.18, 5: 0.2, 7: 0.98, 8: 0.63, 10: 0.82, 11: 0.68, 12: 0.74, 13: 0.9, 14: 0.18,
     15: 0.2, 16: 0.9, 17: 0.65, 18: 0.64, 24: 0.16, 25: 0.75, 26: 0.68, 28: 0.86, 30: 0.4, 41: 1.0, 42: 0.62, 43: 0.18,
@@ -21,6 +25,25 @@ T1_GREY = {
 """Usual grey value of each id of the whole-head label maps in a T1-weighted scan, white matter 1."""
 TWINS = {2: 41, 3: 42, 4: 43, 5: 44, 7: 46, 8: 47, 10: 49, 11: 50, 12: 51, 13: 52, 17: 53, 18: 54, 25: 57, 26: 58,
          28: 60, 30: 62, 136: 163, 137: 164}  # fmt: skip
+
+
+def brain_of(ids: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return the brain of a whole-head label map, (I, J, K) bool: its largest part, closed over sulci, and filled.
+
+    Notes
+    -----
+    Source: ours; nothing outside the dura is taken in.
+    """
+    is_tissue = (ids > 0) & (ids < FIRST_OUTSIDE) & (ids != CSF)
+    parts, n_parts = ndimage.label(is_tissue)
+    if n_parts > 1:
+        sizes = np.bincount(parts.ravel())
+        sizes[0] = 0
+        is_tissue = parts == sizes.argmax()
+    closed = ndimage.binary_closing(np.pad(is_tissue, CLOSING_VOX + 2), iterations=CLOSING_VOX)
+    inner = slice(CLOSING_VOX + 2, -CLOSING_VOX - 2)
+    filled: NDArray[np.bool_] = ndimage.binary_fill_holes(closed[inner, inner, inner]) & (ids < FIRST_OUTSIDE)
+    return filled
 
 
 def palette(ids: tuple[int, ...], share_wild: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

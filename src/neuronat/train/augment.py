@@ -8,7 +8,7 @@ from torch import Tensor
 from neuronat.errors import ConfigError
 from neuronat.train.examples import Block
 
-__all__ = ["AugmentConfig", "augment_blocks", "mirror_blocks"]
+__all__ = ["LEFT_RIGHT_CHANNELS", "AugmentConfig", "augment_blocks", "mirror_blocks"]
 
 LEFT_RIGHT_CHANNELS = (0, 3)
 

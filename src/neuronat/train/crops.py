@@ -16,6 +16,7 @@ from neuronat.synth.degrade import DegradeConfig, degrade
 from neuronat.synth.fields import DeformConfig, interpolate, random_places, uniform
 from neuronat.synth.paint import CSF, FIRST_OUTSIDE, paint, palette
 from neuronat.synth.tissue import TissueConfig, vary_tissue
+from neuronat.train.augment import LEFT_RIGHT_CHANNELS
 from neuronat.train.volumes import GREY_STEP, HeadVolume
 
 __all__ = ["Crop", "CropConfig", "CropSource", "draw_crop"]
@@ -23,16 +24,24 @@ __all__ = ["Crop", "CropConfig", "CropSource", "draw_crop"]
 
 @dataclass(frozen=True, kw_only=True)
 class CropConfig:
-    """Which crops are drawn; shares of the kinds add up to at most 1, the rest are stripped scans."""
+    """Which crops are drawn; shares of the kinds add up to at most 1, the rest are stripped scans.
+
+    `share_wild` of the painted heads have any contrast, `share_raw` of them keep what is outside the brain. Crops lie
+    within `reach` of the brain's extents from its centre.
+    """
 
     extent: int = 96
     share_composite: float = 0.4
     share_painted: float = 0.2
     share_wild: float = 0.2
+    share_raw: float = 0.8
+    reach: float = 0.33
+    coordinate_noise: float = 0.03
     flip: float = 0.5
     ageing_vox: float = 5.0
     n_inside: int = 50000
     n_anywhere: int = 12000
+    n_balanced: int = 0
     deform: DeformConfig = field(default_factory=DeformConfig)
     degrade: DegradeConfig = field(default_factory=DegradeConfig)
     tissue: TissueConfig = field(default_factory=TissueConfig)
@@ -48,20 +57,23 @@ class CropConfig:
 class CropSource:
     """What crops are drawn from: scans with labels, label maps of whole heads, and how labels become classes.
 
-    `tables` gives for each protocol its source and a (C,) uint8 tensor, `mirrored` its (C,) int64 mirrored classes;
-    `head_ids` are the ids of the heads' own map, `palette`, by class. The protocol `brain` comes from the masks.
+    `tables` gives for each protocol, by source, the protocol's class of each class of the source, (C,) uint8, `mirrored` its (C,) int64 mirrored classes;
+    `head_ids` are the ids of the heads' own map, `wholehead`, by class. The protocol `brain` comes from the masks.
     """
 
     scans: Sequence[HeadVolume]
     heads: Sequence[HeadVolume]
-    tables: Mapping[str, tuple[str, Tensor]]
+    tables: Mapping[str, Mapping[str, Tensor]]
     mirrored: Mapping[str, Tensor]
     head_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """One example: grey (1, 1, E, E, E) float32; voxels (V,) int64, flat; classes (V,) int64 per known protocol."""
+    """One example: grey (1, 1, E, E, E) float32, coordinates as further channels where the scan has them.
+
+    voxels (V,) int64, flat; classes (V,) int64 per known protocol.
+    """
 
     grey: Tensor
     voxels: Tensor
@@ -93,12 +105,12 @@ def draw_crop(source: CropSource, config: CropConfig, generator: torch.Generator
     is_composite = not is_painted and kind < config.share_painted + config.share_composite and bool(source.heads)
     volume = _pick(source.heads if is_painted else source.scans, generator)
     is_mirrored = float(uniform(0, 1, generator)) < config.flip
-    is_raw = is_composite or (is_painted and float(uniform(0, 1, generator)) < 0.8)
+    is_raw = is_composite or (is_painted and float(uniform(0, 1, generator)) < config.share_raw)
     places = _places(volume, config, generator, is_mirrored=is_mirrored, is_raw=is_raw)
     mask = _nearest(volume.mask, places) > 0
     maps = {name: _nearest(ids, places) for name, ids in volume.maps.items()}
     if is_painted:
-        grey = _painted(maps["palette"], source, config, generator)
+        grey = _painted(maps["wholehead"], source, config, generator)
         if not is_raw:
             grey = grey * mask
     else:
@@ -110,19 +122,22 @@ def draw_crop(source: CropSource, config: CropConfig, generator: torch.Generator
     if not is_raw:
         spoilt = torch.where(grey > 0, spoilt, 0.0)
     voxels = _draw_voxels(_nearest(volume.near, places) > 0, config, generator)
+    if config.n_balanced:
+        voxels = torch.cat([voxels, _draw_balanced(maps, source, config.n_balanced, generator)])
     classes = {"brain": mask.flatten()[voxels].long()}
-    for protocol, (name, table) in source.tables.items():
-        if name in maps:
-            found = table[maps[name].flatten()[voxels].long()].long()
+    for protocol, tables in source.tables.items():
+        if known := [name for name in tables if name in maps]:
+            found = tables[known[0]][maps[known[0]].flatten()[voxels].long()].long()
             classes[protocol] = source.mirrored[protocol][found] if is_mirrored else found
-    return Crop(spoilt[None, None], voxels, classes)
+    channels = [spoilt[None], _coordinates(volume, places, mask, config, generator, is_mirrored=is_mirrored)]
+    return Crop(torch.cat(channels)[None], voxels, classes)
 
 
 def _places(
     volume: HeadVolume, config: CropConfig, generator: torch.Generator, *, is_mirrored: bool, is_raw: bool
 ) -> Tensor:
     """Draw where a crop lies and how it is bent and aged: (3, E, E, E)."""
-    reach = 0.4 if is_raw else 0.33
+    reach = config.reach + 0.07 * is_raw
     centre = volume.centre + uniform(-reach, reach, generator, 3) * volume.extents
     places = random_places(centre, config.extent, config.deform, generator, is_mirrored=is_mirrored)
     if volume.ageing is not None and config.ageing_vox and float(uniform(0, 1, generator)) < 0.6:
@@ -132,6 +147,25 @@ def _places(
         moves = config.ageing_vox * (ventricles * fields[:3] + 0.3 * sulci * fields[3:])
         places = places + functional.interpolate(moves[None], size=places.shape[1:], mode="trilinear")[0]
     return places
+
+
+def _coordinates(
+    volume: HeadVolume,
+    places: Tensor,
+    mask: Tensor,
+    config: CropConfig,
+    generator: torch.Generator,
+    *,
+    is_mirrored: bool,
+) -> Tensor:
+    """Brain coordinates at places, (6, E, E, E), as a whole a little off; none where the volume has none."""
+    if volume.coordinates is None:
+        return places[:0]
+    found = interpolate(volume.coordinates, places)
+    if is_mirrored:
+        found[list(LEFT_RIGHT_CHANNELS)] *= -1
+    shift = config.coordinate_noise * uniform(-1, 1, generator, len(found))
+    return (found + shift.view(-1, 1, 1, 1)) * mask
 
 
 def _real(
@@ -161,7 +195,7 @@ def _set_into_head(
     """Paint skull, scalp and fluid of a head around a stripped brain, the head scaled to the brain's box."""
     scale = head.extents / volume.extents * (1 + 0.03 * uniform(-1, 1, generator, 3))
     there = head.centre.view(3, 1, 1, 1) + (places - volume.centre.view(3, 1, 1, 1)) * scale.view(3, 1, 1, 1)
-    labels = _nearest(head.maps["palette"], there).long()
+    labels = _nearest(head.maps["wholehead"], there).long()
     ids = torch.tensor(source.head_ids, device=labels.device)
     is_outside = (ids >= FIRST_OUTSIDE) | (ids == 0)
     fluid = torch.tensor(source.head_ids.index(CSF), device=labels.device)
@@ -185,6 +219,16 @@ def _draw_voxels(is_near: Tensor, config: CropConfig, generator: torch.Generator
         return anywhere
     inside = near[torch.randint(len(near), (config.n_inside,), generator=generator, device=device)]
     return torch.cat([inside, anywhere])
+
+
+def _draw_balanced(maps: Mapping[str, Tensor], source: CropSource, n_voxels: int, generator: torch.Generator) -> Tensor:
+    """Draw flat voxel indices so that the classes of the first known protocol are equally frequent."""
+    for tables in source.tables.values():
+        for name, table in ((n, t) for n, t in tables.items() if n in maps):
+            classes = table[maps[name].flatten().long()].long()
+            weights = 1 / torch.bincount(classes).clamp(min=1).float()
+            return torch.multinomial(weights[classes], n_voxels, replacement=True, generator=generator)
+    return torch.zeros(0, dtype=torch.long)
 
 
 def _nearest(ids: Tensor, places: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class PackedVolume:
 
     `grey` (I, J, K) uint8 in steps of 0.01, or none for a label map without a scan; `maps` from the name of a source
     to (I, J, K) int16 ids; `mask` (I, J, K) bool, the brain; `ageing` (6, I/2, J/2, K/2) float16 of
-    `synth.ageing`, or none.
+    `synth.ageing`, or none; `coordinates` (6, I, J, K) float16 of the brain, or none.
     """
 
     name: str
@@ -48,6 +48,7 @@ class PackedVolume:
     maps: Mapping[str, NDArray[np.int16]]
     grey: NDArray[np.uint8] | None = None
     ageing: NDArray[np.float16] | None = None
+    coordinates: NDArray[np.float16] | None = None
 
     def __post_init__(self) -> None:
         shapes = {self.mask.shape} | {ids.shape for ids in self.maps.values()}
@@ -67,6 +68,8 @@ def write_volume_file(volume: PackedVolume, folder: Path) -> Path:
         arrays["grey"] = volume.grey  # type: ignore[assignment]
     if volume.ageing is not None:
         arrays["ageing"] = volume.ageing  # type: ignore[assignment]
+    if volume.coordinates is not None:
+        arrays["coordinates"] = volume.coordinates  # type: ignore[assignment]
     path = folder / f"{volume.name}.npz"
     write_whole(path, lambda stream: np.savez_compressed(stream, **arrays))  # type: ignore[arg-type]
     return path
@@ -79,7 +82,7 @@ def read_volume_file(path: Path) -> PackedVolume:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             maps = {name.removeprefix(MAPS): arrays[name] for name in arrays.files if name.startswith(MAPS)}
-            optional = {name: arrays[name] for name in ("grey", "ageing") if name in arrays.files}
+            optional = {name: arrays[name] for name in ("grey", "ageing", "coordinates") if name in arrays.files}
             return PackedVolume(name=path.stem, mask=arrays["mask"], maps=maps, **optional)
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         raise UnusableInputError(f"{path.name}: not a packed scan ({error}); pack it again") from error
@@ -90,7 +93,7 @@ class HeadVolume:
     """A packed volume on a device: `maps` as classes of each source's scheme; the brain's centre and extents in voxels.
 
     grey (1, I, J, K) uint8 or none; mask, and near (the mask and a rim of 3 voxels), (I, J, K) uint8; maps (I, J, K)
-    uint8; ageing (6, I/2, J/2, K/2) float16 or none; centre, extents (3,) float32.
+    uint8; ageing (6, I/2, J/2, K/2) and coordinates (6, I, J, K) float16 or none; centre, extents (3,) float32.
     """
 
     name: str
@@ -98,6 +101,7 @@ class HeadVolume:
     maps: Mapping[str, Tensor]
     grey: Tensor | None
     ageing: Tensor | None
+    coordinates: Tensor | None = None
     near: Tensor = field(init=False)
     centre: Tensor = field(init=False)
     extents: Tensor = field(init=False)
@@ -123,23 +127,24 @@ def to_device(volume: PackedVolume, sources: Mapping[str, LabelScheme], device: 
         maps=maps,
         grey=None if volume.grey is None else torch.from_numpy(volume.grey)[None].to(device),
         ageing=None if volume.ageing is None else torch.from_numpy(volume.ageing).to(device),
+        coordinates=None if volume.coordinates is None else torch.from_numpy(volume.coordinates).to(device),
     )
 
 
 def lookup_tables(
     sources: Mapping[str, LabelScheme], protocols: Mapping[str, LabelScheme]
-) -> dict[str, tuple[str, NDArray[np.uint8]]]:
-    """Find for each protocol the source that gives it, and the class of the protocol for each class of the source.
+) -> dict[str, dict[str, NDArray[np.uint8]]]:
+    """Find for each protocol the sources that give it, and the class of the protocol for each class of such a source.
 
     Parameters
     ----------
     sources, protocols : mapping of str to LabelScheme
-        By name. A protocol is given by the source of its name, or by one that maps onto it.
+        By name. A protocol is given by the source of its name, and by those that map onto it.
 
     Returns
     -------
-    dict of str to (str, (C,) uint8)
-        By protocol.
+    dict of str to dict of str to (C,) uint8
+        By protocol and source; the protocol's own source comes first.
 
     Raises
     ------
@@ -152,12 +157,10 @@ def lookup_tables(
     """
     tables = {}
     for name, protocol in protocols.items():
-        givers = [s for s, scheme in sources.items() if s == name or name in scheme.mappings]
+        givers = sorted((s for s, scheme in sources.items() if s == name or name in scheme.mappings), key=name.__ne__)
         if not givers:
             raise LabelError(f"protocol {name}: no label map gives it; the training set has {', '.join(sources)}")
-        source = name if name in givers else givers[0]
-        ids = np.array(sources[source].ids)
-        tables[name] = (source, protocol.classes_of(sources[source].mapped_ids(ids, name)))
+        tables[name] = {s: protocol.classes_of(sources[s].mapped_ids(np.array(sources[s].ids), name)) for s in givers}
     return tables
 
 

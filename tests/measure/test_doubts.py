@@ -1,8 +1,6 @@
 import numpy as np
 
-from neuronat.pipeline.plausible import brain_doubts, contrast_doubts, label_doubts
-from neuronat.prepare.conform import plan_grid
-from neuronat.prepare.scan import PreparedScan
+from neuronat.measure.doubts import brain_doubts, contrast_doubts
 
 
 def box(shape: tuple[int, int, int], extents: tuple[int, int, int]) -> np.ndarray:
@@ -29,31 +27,16 @@ def test_bodies_too_small_too_large_or_too_flat_are_named_with_their_numbers():
     assert flat == ("brain of 30 x 150 x 240 mm (a brain has 80 to 230)",)
 
 
-def prepared(rim: float, deep: float) -> PreparedScan:
+def layered(rim: float, deep: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A box of 30 x 34 x 38 mm whose outermost 3 mm have one value, the rest another."""
-    shape = (34, 38, 42)
-    mask = box(shape, (30, 34, 38))
+    mask = box((34, 38, 42), (30, 34, 38))
     values = np.where(mask, rim, 0).astype(np.float32)
     values[5:29, 5:33, 5:37] = deep
-    whole = tuple(slice(0, extent) for extent in shape)
-    return PreparedScan(values, mask, np.eye(4), whole, plan_grid(np.eye(4), shape))
+    return values, mask, np.eye(4)
 
 
 def test_a_rim_brighter_than_the_depth_is_no_t1():
-    assert contrast_doubts(prepared(0.6, 0.9)) == ()
-    assert contrast_doubts(prepared(0.9, 0.6)) == (
+    assert contrast_doubts(*layered(0.6, 0.9)) == ()
+    assert contrast_doubts(*layered(0.9, 0.6)) == (
         "grey values rise from the depth to the rim of the brain, in a T1 they fall",
     )
-
-
-def test_missing_structures_and_bare_brain_are_named():
-    mask = box((6, 7, 8), (2, 3, 4))
-    ids = np.zeros(mask.shape, np.int32)
-    ids[2:4, 2:5, 2:3] = 10
-    expected = {10: "Thalamus", 11: "Caudate", 12: "Putamen"}
-    assert label_doubts(ids, mask, expected) == (
-        "no voxel of Caudate, Putamen",
-        "only 25% of the brain mask carries a label",
-    )
-    ids[mask] = np.resize([10, 11, 12], mask.sum())
-    assert label_doubts(ids, mask, expected) == ()

@@ -1,0 +1,148 @@
+"""Volumes in the form of FreeSurfer's `aseg.stats`, so that its readers read ours."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuronat import __version__
+from neuronat.labels.scheme import LabelScheme
+from neuronat.measure.volumes import StructureVolume
+from neuronat.space.affine import voxel_volume_mm3
+from neuronat.space.volume import LabelMap, Volume
+
+__all__ = ["aseg_stats"]
+
+FREESURFER = "freesurfer"
+COMMON = "deepnat25"  # its ids are FreeSurfer's
+COLUMNS = (
+    ("Index", "Index", "NA"),
+    ("SegId", "Segmentation Id", "NA"),
+    ("NVoxels", "Number of Voxels", "unitless"),
+    ("Volume_mm3", "Volume", "mm^3"),
+    ("StructName", "Structure Name", "NA"),
+    ("normMean", "Intensity normMean", "MR"),
+    ("normStdDev", "Intensity normStdDev", "MR"),
+    ("normMin", "Intensity normMin", "MR"),
+    ("normMax", "Intensity normMax", "MR"),
+    ("normRange", "Intensity normRange", "MR"),
+)
+VENTRICLES = (4, 5, 14, 15, 43, 44)
+MEASURES = (
+    ("lhCortex", "lhCortexVol", "Left hemisphere cortical gray matter volume", (3,)),
+    ("rhCortex", "rhCortexVol", "Right hemisphere cortical gray matter volume", (42,)),
+    ("Cortex", "CortexVol", "Total cortical gray matter volume", (3, 42)),
+    ("lhCerebralWhiteMatter", "lhCerebralWhiteMatterVol", "Left hemisphere cerebral white matter volume", (2,)),
+    ("rhCerebralWhiteMatter", "rhCerebralWhiteMatterVol", "Right hemisphere cerebral white matter volume", (41,)),
+    ("CerebralWhiteMatter", "CerebralWhiteMatterVol", "Total cerebral white matter volume", (2, 41)),
+)
+
+
+def aseg_stats(
+    volumes: Sequence[StructureVolume], labels: LabelMap, image: Volume, mask: NDArray[np.bool_], name: str
+) -> str:
+    """Return the volumes of one protocol as the text of a stats file.
+
+    Parameters
+    ----------
+    volumes : sequence of StructureVolume
+        One row per structure.
+    labels : LabelMap
+        The labels that were measured.
+    image : Volume
+        Grey values on the grid of the labels; mean, deviation, least and most of each structure are theirs, unchanged.
+    mask : (I, J, K) bool
+        Brain mask on the same grid.
+    name : str
+        File name of the label map, for the header; no path.
+
+    Returns
+    -------
+    str
+        Ids are FreeSurfer's where the scheme is mapped one to one, else its own. Structures that were not found are
+        left out, as FreeSurfer does. Host, user, paths and the intracranial volume, which is not known, are left out.
+
+    Notes
+    -----
+    Source: ours, after FreeSurfer's file format.
+    """
+    grey = _grey_values(labels, image)
+    voxel_mm3 = voxel_volume_mm3(labels.affine)
+    scheme = labels.scheme
+    target = next((name for name in (FREESURFER, COMMON) if name in (scheme.name, *scheme.mappings)), "")
+    ids = _own_or_freesurfer_ids(scheme, target)
+    found = [row for row in volumes if row.n_voxels and row.volume_mm3 is not None]
+    lines = [
+        "# Title Segmentation Statistics",
+        "#",
+        f"# generating_program neuronat {__version__}",
+        "# anatomy_type volume",
+        "#",
+        *_measures(found, scheme, target),
+        f"# Measure Mask, MaskVol, Mask Volume, {np.count_nonzero(mask) * voxel_mm3:.6f}, mm^3",
+        f"# SegVolFile {name}",
+        f"# ColorTable seg-{scheme.name}_dseg.tsv",
+        "# ExcludeSegId 0",
+        f"# VoxelVolume_mm3 {voxel_mm3:g}",
+        *_column_lines(),
+        f"# NRows {len(found)}",
+        f"# NTableCols {len(COLUMNS)}",
+        f"# ColHeaders  {' '.join(column for column, _, _ in COLUMNS)}",
+    ]
+    for number, row in enumerate(found, start=1):
+        mean, deviation, least, most = grey[row.index]
+        numbers = " ".join(f"{value:10.4f}" for value in (mean, deviation, least, most, most - least))
+        structure = "-".join(row.name.split())
+        lines.append(
+            f"{number:3d} {ids[row.index]:3d} {row.n_voxels:9d} {row.volume_mm3:10.1f}  {structure:<30s} {numbers}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _measures(found: Sequence[StructureVolume], scheme: LabelScheme, target: str) -> list[str]:
+    """Sum up the parts that readers ask for, where all that belongs to one was found and its FreeSurfer id is known."""
+    total = sum(row.volume_mm3 or 0.0 for row in found)
+    sums = [("BrainSeg", "BrainSegVol", "Brain Segmentation Volume", total)]
+    if target:
+        volumes: dict[int, float] = {}
+        for row in found:
+            index = scheme.mappings[target][row.index] if target in scheme.mappings else row.index
+            volumes[index] = volumes.get(index, 0.0) + (row.volume_mm3 or 0.0)
+        ventricles = sum(volumes.get(index, 0.0) for index in VENTRICLES)
+        words = "Brain Segmentation Volume Without Ventricles"
+        sums.append(("BrainSegNotVent", "BrainSegVolNotVent", words, total - ventricles))
+        for field, name, words, parts in MEASURES:
+            if set(parts) <= set(volumes):
+                sums.append((field, name, words, sum(volumes[index] for index in parts)))
+    return [f"# Measure {field}, {name}, {words}, {volume:.6f}, mm^3" for field, name, words, volume in sums]
+
+
+def _column_lines() -> list[str]:
+    """Describe the columns, three lines each."""
+    lines = []
+    for number, (column, words, unit) in enumerate(COLUMNS, start=1):
+        lines.append(f"# TableCol {number:2d} ColHeader {column}")
+        lines.append(f"# TableCol {number:2d} FieldName {words}")
+        lines.append(f"# TableCol {number:2d} Units     {unit}")
+    return lines
+
+
+def _own_or_freesurfer_ids(scheme: LabelScheme, target: str) -> dict[int, int]:
+    """Translate ids into FreeSurfer's if no two structures become one by it, else keep them."""
+    mapped = {i: scheme.mappings[target][i] if target in scheme.mappings else i for i in scheme.ids[1:]}
+    is_one_to_one = 0 not in mapped.values() and len(set(mapped.values())) == len(mapped)
+    return mapped if is_one_to_one else {index: index for index in scheme.ids[1:]}
+
+
+def _grey_values(labels: LabelMap, image: Volume) -> dict[int, tuple[float, float, float, float]]:
+    """Return mean, standard deviation, least and most grey value of each label."""
+    inside = labels.ids != 0
+    ids, values = labels.ids[inside], image.values[inside].astype(np.float64)
+    order = np.argsort(ids, kind="stable")
+    ids, values = ids[order], values[order]
+    found, starts = np.unique(ids, return_index=True)
+    grey = {}
+    for index, part in zip(found.tolist(), np.split(values, starts[1:]), strict=True):
+        deviation = float(part.std(ddof=1)) if part.size > 1 else 0.0
+        grey[index] = (float(part.mean()), deviation, float(part.min()), float(part.max()))
+    return grey

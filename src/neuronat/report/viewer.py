@@ -1,0 +1,139 @@
+"""What the interactive viewer may show of a folder of results: planned first, plain data; `serve` hands it out.
+
+Every file gets an **address** of its own. What has none is not there for a browser, whatever its path.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from neuronat.errors import MissingInputError, UnusableInputError
+from neuronat.record import shown_name, stem_of
+
+__all__ = ["ASSETS", "Show", "plan_show", "read_asset"]
+
+ASSETS = {
+    "/": ("view.html", "text/html; charset=utf-8"),
+    "/view.css": ("view.css", "text/css; charset=utf-8"),
+    "/view.js": ("view.js", "text/javascript; charset=utf-8"),
+    "/niivue.umd.js": ("niivue.umd.js", "text/javascript; charset=utf-8"),
+}
+IMAGES = (".nii.gz", ".nii", ".mgz", ".mgh")
+
+
+@dataclass(frozen=True, eq=False)
+class Show:
+    """What is handed out: files by address, and what the page is told of them (`results`, for JSON)."""
+
+    files: Mapping[str, Path]
+    results: Sequence[Mapping[str, Any]]
+
+
+def plan_show(out: Path, scans: Sequence[Path] = ()) -> Show:
+    """Find the results in a folder and below it, and the scans to show below them.
+
+    Parameters
+    ----------
+    out : Path
+        Folder that `segment` or `bids` wrote into.
+    scans : sequence of Path
+        Scans of these results; where one is missing, the brain mask is shown instead.
+
+    Returns
+    -------
+    Show
+
+    Raises
+    ------
+    MissingInputError
+        If the folder or a scan is not there.
+    UnusableInputError
+        If the folder holds no label map, or a scan belongs to none of them.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    if not out.is_dir():
+        raise MissingInputError(f"{shown_name(out)}: no such folder; name one that segment wrote into")
+    maps: dict[str, list[Path]] = {}
+    for path in sorted(out.rglob("*_dseg.*")):
+        stem, mark, _ = path.name.partition("_seg-")
+        if mark and path.name.endswith(IMAGES) and _is_inside(path, out):
+            maps.setdefault(stem, []).append(path)
+    if not maps:
+        raise UnusableInputError(f"{shown_name(out)}: holds no label map (*_seg-*_dseg.*); segment a scan first")
+    by_stem = _scans_by_stem(scans, maps)
+    handed: dict[str, Path] = {}
+    results = [_result(stem, paths, by_stem.get(stem), out, handed) for stem, paths in maps.items()]
+    return Show(handed, results)
+
+
+def read_asset(name: str) -> bytes:
+    """Return a file of the viewer itself."""
+    return (files("neuronat.report") / "assets" / name).read_bytes()
+
+
+def _result(stem: str, paths: Sequence[Path], scan: Path | None, out: Path, handed: dict[str, Path]) -> dict[str, Any]:
+    """Describe one scan's results, and add the files to those handed out."""
+    layers = []
+    for path in paths:
+        protocol = path.name.partition("_seg-")[2].partition("_dseg.")[0]
+        address = _hand_out(path, out, handed)
+        layers.append(
+            {"protocol": protocol, "name": path.name, "address": address, "table": _table(path, protocol, out)}
+        )
+    background = scan or next(
+        (m for m in sorted(paths[0].parent.glob(f"{stem}_desc-brain_mask.*")) if m.name.endswith(IMAGES)), paths[0]
+    )
+    report = next((page for page in (paths[0].parent / f"{stem}.html", out / f"{stem}.html") if page.is_file()), None)
+    return {
+        "stem": stem,
+        "background": {"name": background.name, "address": _hand_out(background, out, handed)},
+        "layers": layers,
+        "report": _hand_out(report, out, handed) if report else "",
+    }
+
+
+def _hand_out(path: Path, out: Path, handed: dict[str, Path]) -> str:
+    """Give a file an address that ends in its name, as the viewer tells formats by it."""
+    folder = f"/out/{quote(path.parent.relative_to(out).as_posix())}" if _is_inside(path, out) else "/scan/."
+    address = f"{folder}/{quote(path.name)}".replace("/./", "/")
+    handed[address] = path
+    return address
+
+
+def _table(path: Path, protocol: str, out: Path) -> list[tuple[int, str, str]]:
+    """Read index, name and colour of a label map from the table beside it or above it."""
+    name = f"seg-{protocol}_dseg.tsv"
+    for folder in (path.parent, *path.parent.parents):
+        if (folder / name).is_file():
+            rows = csv.DictReader(StringIO((folder / name).read_text(encoding="utf-8")), delimiter="\t")
+            return [(int(row["index"]), row["name"], row["color"]) for row in rows]
+        if folder == out:
+            break
+    raise UnusableInputError(f"{shown_name(path)}: its label table {name} is missing; segment the scan again")
+
+
+def _scans_by_stem(scans: Sequence[Path], maps: Mapping[str, object]) -> dict[str, Path]:
+    """Say which scan belongs to which results."""
+    by_stem: dict[str, Path] = {}
+    for scan in scans:
+        if not scan.is_file():
+            raise MissingInputError(f"{shown_name(scan)}: no such file; name the scan that was segmented")
+        if stem_of(scan) not in maps:
+            raise UnusableInputError(
+                f"{shown_name(scan)}: there is no result of {stem_of(scan)}; there are {', '.join(maps)}"
+            )
+        by_stem[stem_of(scan)] = scan
+    return by_stem
+
+
+def _is_inside(path: Path, out: Path) -> bool:
+    """Tell whether a file lies in a folder, links followed."""
+    return path.is_file() and path.resolve().is_relative_to(out.resolve())

@@ -1,0 +1,87 @@
+import re
+
+import numpy as np
+import pytest
+
+from neuronat.labels.scheme import load_scheme
+from neuronat.measure.stats import aseg_stats
+from neuronat.measure.volumes import structure_volumes
+from neuronat.space.volume import LabelMap, Volume
+
+# a voxel has 1.5 mm3
+AFFINE = np.array([[0, 0, -1.0, 5], [1.5, 0, 0, -7], [0, 1.0, 0, 4], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def small() -> tuple[LabelMap, Volume, np.ndarray]:
+    ids = np.zeros((3, 4, 5), np.int32)
+    ids[0, 0, :3] = 3
+    ids[0, 1, :2] = 42
+    ids[1, 1, 1:5] = 4
+    ids[2, 3, 4] = 17
+    values = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    return LabelMap(ids, AFFINE, load_scheme("deepnat25")), Volume(values, AFFINE), ids < 50
+
+
+def read_stats(text: str) -> tuple[dict[str, float], list[dict[str, str]]]:
+    """Read a stats file as FreeSurfer's own tools do: by `# Measure` and `# ColHeaders`."""
+    measures, rows, columns = {}, [], []
+    for line in text.splitlines():
+        if line.startswith("# Measure "):
+            _, name, _, value, unit = line.removeprefix("# Measure ").split(", ")
+            assert unit == "mm^3"
+            measures[name] = float(value)
+        elif line.startswith("# ColHeaders"):
+            columns = line.split()[2:]
+        elif not line.startswith("#"):
+            rows.append(dict(zip(columns, line.split(), strict=True)))
+    return measures, rows
+
+
+def test_rows_hold_ids_voxels_volumes_and_grey_values(small):
+    labels, image, mask = small
+    text = aseg_stats(structure_volumes(labels), labels, image, mask, "sub-01_dseg.nii.gz")
+    measures, rows = read_stats(text)
+    assert [row["SegId"] for row in rows] == ["3", "4", "17", "42"]
+    assert rows[0] == {
+        "Index": "1", "SegId": "3", "NVoxels": "3", "Volume_mm3": "4.5", "StructName": "Left-Cerebral-Cortex",
+        "normMean": "1.0000", "normStdDev": "1.0000", "normMin": "0.0000", "normMax": "2.0000", "normRange": "2.0000",
+    }  # fmt: skip
+    assert (rows[2]["normMean"], rows[2]["normStdDev"]) == ("59.0000", "0.0000")
+    assert measures == {
+        "BrainSegVol": 15.0,
+        "BrainSegVolNotVent": 9.0,
+        "lhCortexVol": 4.5,
+        "rhCortexVol": 3.0,
+        "CortexVol": 7.5,
+        "MaskVol": 90.0,
+    }
+    assert "# NRows 4\n# NTableCols 10\n" in text
+    assert "# VoxelVolume_mm3 1.5\n" in text
+    assert text.count("# TableCol") == 30
+
+
+def test_the_columns_stand_where_fixed_width_readers_look(small):
+    labels, image, mask = small
+    text = aseg_stats(structure_volumes(labels), labels, image, mask, "x")
+    line = next(line for line in text.splitlines() if "Hippocampus" in line)
+    assert line[:30] == "  3  17         1        1.5  "
+    assert line[30:61] == "Left-Hippocampus".ljust(31)
+    assert len(line) == 61 + 5 * 11 - 1
+
+
+def test_nobody_is_named(small):
+    labels, image, mask = small
+    text = aseg_stats(structure_volumes(labels), labels, image, mask, "x")
+    assert not re.search(r"hostname|user|cmdline|sysname|/", text)
+
+
+def test_a_fine_scheme_keeps_its_own_ids(small):
+    labels, image, mask = small
+    fine = load_scheme("neuromorphometrics")
+    ids = np.where(labels.ids == 3, 60, np.where(labels.ids == 42, 100, 0))
+    label_map = LabelMap(ids.astype(np.int32), AFFINE, fine)
+    measures, rows = read_stats(aseg_stats(structure_volumes(label_map), label_map, image, mask, "x"))
+    assert [(row["SegId"], row["StructName"][:5]) for row in rows] == [("60", "Left-"), ("100", "Right")]
+    # 100 is a part of the right cortex
+    assert measures == {"BrainSegVol": 7.5, "BrainSegVolNotVent": 7.5, "rhCortexVol": 3.0, "MaskVol": 90.0}

@@ -1,0 +1,115 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from neuronat.errors import UnavailableError, UnusableInputError, UsageError
+from neuronat.labels import load_scheme
+from neuronat.pipeline.settings import SegmentConfig
+from neuronat.pipeline.targets import target_files
+from neuronat.prepare.tissue import TOOLS, TissueTool
+from neuronat.space.files import read_label_map, read_mask, read_volume, write_volume
+from neuronat.space.scan import ReadOptions
+from neuronat.space.volume import Volume
+
+FORCED = SegmentConfig(force=True, reading=ReadOptions(force=True))
+
+
+def by_thresholds(intensities, mask):
+    return np.where(mask, 1 + (intensities > 0.5) + (intensities > 0.85), 0)
+
+
+@pytest.fixture(autouse=True)
+def tool(monkeypatch) -> TissueTool:
+    """A tool that needs nothing installed, in the place of a real one; no bias field is looked for."""
+    made = TissueTool("hmrf", "Thresholds", "numpy", "numpy", {"low": 0.5}, by_thresholds)
+    monkeypatch.setitem(TOOLS, "hmrf", made)
+    monkeypatch.setattr("neuronat.prepare.bias._estimate_log_field", lambda values, _: np.zeros_like(values))
+    return made
+
+
+def outcomes(*arguments, config=FORCED):
+    return [(o.target.name, o.state) for o in target_files(*arguments, config)]
+
+
+def test_a_target_lies_on_the_scans_own_grid_and_fills_its_mask(phantom_files, tmp_path):
+    assert outcomes([phantom_files.scan], ["hmrf"], tmp_path / "out") == [("sub-01_seg-hmrf", "done")]
+    labels = read_label_map(tmp_path / "out" / "sub-01_seg-hmrf_dseg.nii.gz", load_scheme("hmrf"))
+    scan, mask = read_volume(phantom_files.scan).volume, read_mask(phantom_files.mask).values > 0
+    np.testing.assert_array_equal(labels.affine, scan.affine)
+    np.testing.assert_array_equal(labels.ids > 0, mask)
+    means = [float(scan.values[labels.ids == tissue].mean()) for tissue in (1, 2, 3)]
+    assert means == sorted(means)
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == [
+        "seg-hmrf_dseg.tsv",
+        "sub-01_seg-hmrf_done.json",
+        "sub-01_seg-hmrf_dseg.json",
+        "sub-01_seg-hmrf_dseg.nii.gz",
+    ]
+
+
+def test_the_sidecar_names_tool_version_settings_and_seconds(phantom_files, tmp_path):
+    list(target_files([phantom_files.scan], ["hmrf"], tmp_path, FORCED))
+    sidecar = json.loads((tmp_path / "sub-01_seg-hmrf_dseg.json").read_text(encoding="utf-8"))
+    assert sidecar["Tool"] == {
+        "Name": "Thresholds",
+        "Package": "numpy",
+        "Version": np.__version__,
+        "Settings": {"low": 0.5},
+    }
+    assert [maker["Name"] for maker in sidecar["GeneratedBy"]] == ["neuronat", "Thresholds"]
+    assert sidecar["Sources"] == ["sub-01_desc-brain_T1w.nii.gz"]
+    assert sidecar["Forced"] is True
+    assert 0 <= sidecar["ToolSeconds"] < 60
+    assert 0 <= sidecar["ToolCpuSeconds"] < 60
+
+
+def test_what_is_done_is_not_done_again_and_what_differs_is_refused(tool, phantom_files, tmp_path, monkeypatch):
+    scans = [phantom_files.scan]
+    outcomes(scans, ["hmrf"], tmp_path)
+    label_map = tmp_path / "sub-01_seg-hmrf_dseg.nii.gz"
+    before = label_map.stat().st_mtime_ns
+    assert outcomes(scans, ["hmrf", "hmrf"], tmp_path) == [("sub-01_seg-hmrf", "already done")]
+    assert label_map.stat().st_mtime_ns == before
+    label_map.write_bytes(b"damaged")
+    assert outcomes(scans, ["hmrf"], tmp_path) == [("sub-01_seg-hmrf", "done")]
+    monkeypatch.setitem(TOOLS, "hmrf", replace(tool, settings={"low": 0.4}))
+    with pytest.raises(UsageError, match=r"holds another result of sub-01_seg-hmrf \(settings tool: .*--overwrite"):
+        outcomes(scans, ["hmrf"], tmp_path)
+    assert outcomes(scans, ["hmrf"], tmp_path, config=replace(FORCED, overwrite=True)) == [("sub-01_seg-hmrf", "done")]
+
+
+def test_one_failure_stops_no_other_scan(phantom_files, tmp_path):
+    found = list(target_files([tmp_path / "nowhere.nii.gz", phantom_files.scan], ["hmrf"], tmp_path / "out", FORCED))
+    assert [outcome.state for outcome in found] == ["failed", "done"]
+    assert str(found[0].failure).startswith("nowhere.nii.gz: ")
+
+
+def test_a_contrast_that_is_not_t1_is_refused_unless_forced(tmp_path, phantom):
+    volume, _, mask = phantom
+    affine = volume.affine.copy()
+    affine[:3, :3] *= 2.9  # as large as a brain
+    inverted = np.where(mask, volume.values.max() + 1 - volume.values, 0).astype(np.float32)
+    scan = tmp_path / "sub-02_T2w.nii.gz"
+    write_volume(scan, Volume(inverted, affine))
+    (found,) = target_files([scan], ["hmrf"], tmp_path / "out", SegmentConfig())
+    assert isinstance(found.failure, UnusableInputError)
+    assert str(found.failure).startswith("sub-02_T2w.nii.gz: does not look like a T1-weighted human brain")
+
+
+def test_a_raw_head_needs_a_mask(phantom_files, tmp_path):
+    (found,) = target_files([phantom_files.scan], ["hmrf"], tmp_path, SegmentConfig(stripped="no"))
+    assert str(found.failure).startswith("sub-01_desc-brain_T1w.nii.gz: is a raw head; give its brain --mask")
+
+
+def test_nothing_starts_without_the_tool_or_with_names_that_clash(tool, phantom_files, tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="no tool is named"):
+        outcomes([phantom_files.scan], [], tmp_path / "out")
+    with pytest.raises(UsageError, match="their outputs would share the name sub-01"):
+        outcomes([phantom_files.scan, phantom_files.mask], ["hmrf"], tmp_path / "out")
+    monkeypatch.setitem(TOOLS, "hmrf", replace(tool, module="no_such_module"))
+    with pytest.raises(UnavailableError, match="tool hmrf needs the package numpy"):
+        outcomes([phantom_files.scan], ["hmrf"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
