@@ -259,10 +259,7 @@ def remove_leftovers(folder: Path, names: Collection[str]) -> None:
     for path in list(folder.iterdir()) if folder.is_dir() else ():
         found = pattern.fullmatch(path.name)
         if found and found[1] in wanted:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _open_temporary(folder: Path, name: str) -> BinaryIO:

@@ -156,7 +156,7 @@ def test_status_tells_machines_everything(command: Run, finished):
     assert told["exit_code"] == 1
     assert told["counts"] == {"done": 3, "failed": 1, "skipped": 1}
     done = next(scan for scan in told["scans"] if scan["stem"] == "sub-02_ses-a_run-2")
-    assert (done["state"], done["verdict"], done["protocols"]) == ("done", "review", ["deepnat25"])
+    assert (done["state"], done["verdict"], done["protocols"]) == ("done", "fail", ["deepnat25"])
 
 
 def test_group_collects_tables_and_a_page(command: Run, finished, data_set: Path, tmp_path: Path):
