@@ -113,3 +113,45 @@ def phantom_files(tmp_path_factory: pytest.TempPathFactory) -> PhantomFiles:
     write_mask(files.mask, mask, volume.affine)
     write_label_map(files.labels, labels)
     return files
+
+
+def write_dicom(folder: Path, values: np.ndarray, affine: np.ndarray, *, name: str = "IM{:04d}", **tags: object):
+    """Write (I, J, K) int16 values as a series, one file per k; `tags` replace those of a T1 of a made-up patient."""
+    pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
+    folder.mkdir(parents=True, exist_ok=True)
+    to_lps = np.diag([-1.0, -1.0, 1.0])
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    for k in range(values.shape[2]):
+        meta = pydicom.dataset.FileMetaDataset()
+        meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        image = pydicom.dataset.Dataset()
+        image.file_meta = meta
+        fields = {
+            "SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "SeriesInstanceUID": "1.2.3.7", "StudyInstanceUID": "1.2.3",
+            "SeriesNumber": 7, "Modality": "MR", "Manufacturer": "SIEMENS", "ImageType": ["ORIGINAL", "PRIMARY", "M"],
+            "PatientName": "Winterbottom^Ermintrude", "PatientID": "MRN0815", "PatientBirthDate": "19010203",
+            "InstitutionName": "Hospital Nowhere", "SeriesDescription": "t1_mprage Winterbottom",
+            "MRAcquisitionType": "3D", "ScanningSequence": "GR", "SliceThickness": float(steps[2]),
+            "StudyDate": "20200102", "PatientPosition": "HFS",
+            "ImageOrientationPatient": [float(x) for x in (to_lps @ (affine[:3, :2] / steps[:2])).T.ravel()],
+            "ImagePositionPatient": [float(x) for x in to_lps @ (affine[:3, 2] * k + affine[:3, 3])],
+            "PixelSpacing": [float(steps[1]), float(steps[0])], "InstanceNumber": k + 1,
+            "EchoTime": 2.5, "RepetitionTime": 1900.0, "InversionTime": 900.0, "FlipAngle": 9.0,
+        } | tags  # fmt: skip
+        fields |= {"SOPInstanceUID": f"{fields['SeriesInstanceUID']}.{k + 1}"}
+        fields |= {"Rows": values.shape[1], "Columns": values.shape[0], "BitsAllocated": 16, "BitsStored": 16}
+        fields |= {"HighBit": 15, "PixelRepresentation": 1, "SamplesPerPixel": 1}
+        fields |= {"PhotometricInterpretation": "MONOCHROME2"}
+        for tag, value in fields.items():
+            setattr(image, tag, value)
+        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
+        image.PixelData = np.ascontiguousarray(values[:, :, k].T, "<i2").tobytes()
+        image.save_as(folder / name.format(k + 1), enforce_file_format=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dicom_writer() -> Callable[..., Path]:
+    """Writes DICOM series: see `write_dicom`; skips the test where the extra is not installed."""
+    pytest.importorskip("dcm2niix", reason="needs the extra dicom")
+    return write_dicom

@@ -147,13 +147,17 @@ class WholeNetwork:
 
 @dataclass(frozen=True, kw_only=True)
 class WholeRecipe:
-    """One training of a network that labels whole scans in several protocols."""
+    """One training of a network that labels whole scans in several protocols.
+
+    `merged_from`: protocols without files of their own, and those they are merged from (`train.teaching`).
+    """
 
     name: str
     protocols: tuple[str, ...]
     folder: str
     description: str
     whole: WholeData
+    merged_from: Mapping[str, str] = field(default_factory=dict)
     network: WholeNetwork = field(default_factory=WholeNetwork)
     training: TrainConfig = field(default_factory=lambda: TrainConfig(n_blocks=1, optimizer="adam"))
     crops: CropConfig = field(default_factory=CropConfig)
@@ -161,7 +165,9 @@ class WholeRecipe:
 
 
 def read_recipe(path: Path) -> Recipe | WholeRecipe:
-    """Read a recipe, for a DeepNAT or (where it has a table `whole`) for a network of whole scans; relative paths in it are relative to the file's folder.
+    """Read a recipe, of a DeepNAT, or of a network of whole scans where it has a table `whole`.
+
+    Relative paths in it are relative to the file's folder.
 
     Parameters
     ----------

@@ -23,6 +23,7 @@ __all__ = [
     "Marker",
     "broken_outputs",
     "differences",
+    "is_telling",
     "is_temporary",
     "make_folder",
     "marker_path",
@@ -61,11 +62,26 @@ def shown_name(path: Path) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
 
 
+def is_telling(name: str) -> bool:
+    """Tell whether a name looks as if it told who was scanned when: a date, or seven digits and more.
+
+    Notes
+    -----
+    Source: ours.
+
+    Examples
+    --------
+    >>> [is_telling(name) for name in ("sub-01_T1w.nii", "mri_2021-03-09.nii", "scan 20210309", "A12345678")]
+    [False, True, True, True]
+    """
+    return bool(re.search(r"(19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d)|\d{7}", name))
+
+
 def stem_of(path: Path) -> str:
     """Return the stem that the outputs of a scan share.
 
     Of a BIDS name the entities stay, except those that describe a derivative (desc, space, res, ...); the
-    suffix falls away. Any other name keeps its base name, without the extension.
+    suffix falls away. Any other name, that of a folder too, keeps its base name, without the extension.
 
     Notes
     -----
@@ -78,7 +94,8 @@ def stem_of(path: Path) -> str:
     >>> stem_of(Path("in/my scan.v2.nii.gz"))
     'my scan.v2'
     """
-    base = EXTENSIONS.sub("", path.name) or path.name
+    name = path.name if path.name not in ("", "..") else path.resolve().name
+    base = EXTENSIONS.sub("", name) or name
     *parts, last = base.split("_")
     if ENTITY.fullmatch(last):
         parts.append(last)

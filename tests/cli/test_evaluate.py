@@ -99,7 +99,7 @@ def test_folders_without_a_common_scan_are_a_usage_error(run, tmp_path):
     assert not (tmp_path / "table.tsv").exists()
 
 
-def test_other_grids_are_refused_and_other_orders_of_the_axes_are_not(run, tmp_path):
+def test_row_43_other_grids_are_refused_and_other_orders_of_the_axes_are_not(run, tmp_path):
     predicted = write(tmp_path / "sub-01_seg-deepnat25_dseg.nii.gz", drawn())
     turned = AFFINE.copy()
     turned[0] = [1.0, 0, 0, 30 - 35]
@@ -120,7 +120,7 @@ def test_other_grids_are_refused_and_other_orders_of_the_axes_are_not(run, tmp_p
         (np.arange(36 * 38 * 40), "different values; a label map has at most 512"),
     ],
 )
-def test_an_image_is_no_label_map(run, tmp_path, grey, complaint):
+def test_row_42_an_image_is_no_label_map(run, tmp_path, grey, complaint):
     predicted = write(tmp_path / "sub-01_seg-deepnat25_dseg.nii.gz", drawn())
     image = write(tmp_path / "sub-01_T1w.nii.gz", grey.reshape(36, 38, 40), dtype=np.float32)
     done = run("evaluate", predicted, image, "-o", tmp_path / "table.tsv")
@@ -165,7 +165,7 @@ def test_unknown_ids_and_schemes_are_named(run, tmp_path):
     assert "sub-01_seg-deepnat25_dseg.nii.gz: ids 9999 (3 voxels) are not in the scheme deepnat25" in done.stderr
     done = run("evaluate", predicted, predicted, "-o", tmp_path / "table.tsv", "--scheme", "mine")
     assert done.exit_code == 2
-    assert "--scheme mine: not known; known are atropos, deepnat25, freesurfer" in done.stderr
+    assert "--scheme mine: not known; known are atropos, brain, deepnat25, freesurfer" in done.stderr
 
 
 def test_of_schemes_with_the_same_ids_the_general_one_is_taken(run, tmp_path):

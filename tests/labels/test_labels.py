@@ -19,6 +19,8 @@ CLASSES = {
     "tissue5": 6,
     "fslfirst": 16,
     "subcortical15": 16,
+    "brain": 2,
+    "wholehead": 54,
 } | dict.fromkeys(TISSUES, 4)
 PUBLISHED_RANGES = (
     *((4, 4), (11, 11), (23, 23), (30, 32), (35, 52), (55, 64), (69, 69), (71, 73), (75, 76), (100, 109)),

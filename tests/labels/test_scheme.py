@@ -109,7 +109,7 @@ def test_colour_and_pair_may_be_left_out(tmp_path):
 
 
 def test_an_unknown_scheme_lists_the_known_ones():
-    with pytest.raises(LabelError, match="'x' is not known; known are atropos, deepnat25, freesurfer, fslfast"):
+    with pytest.raises(LabelError, match="'x' is not known; known are atropos, brain, deepnat25, freesurfer, fslfast"):
         load_scheme("x")
 
 

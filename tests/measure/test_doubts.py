@@ -1,6 +1,9 @@
 import numpy as np
+import pytest
 
-from neuronat.measure.doubts import brain_doubts, contrast_doubts
+from neuronat.errors import UnusableInputError
+from neuronat.measure.doubts import border_doubts, brain_doubts, contrast_doubts, require_no_doubt
+from neuronat.measure.volumes import StructureVolume
 
 
 def box(shape: tuple[int, int, int], extents: tuple[int, int, int]) -> np.ndarray:
@@ -38,5 +41,26 @@ def layered(rim: float, deep: float) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def test_a_rim_brighter_than_the_depth_is_no_t1():
     assert contrast_doubts(*layered(0.6, 0.9)) == ()
     assert contrast_doubts(*layered(0.9, 0.6)) == (
-        "grey values rise from the depth to the rim of the brain, in a T1 they fall",
+        "grey values do not fall from the depth to the rim of the brain, as in a T1 they do",
     )
+
+
+def test_noise_without_any_order_is_no_t1():
+    assert contrast_doubts(*layered(0.8, 0.9)) == ()
+    assert len(contrast_doubts(*layered(0.82, 0.9))) == 1
+
+
+def test_structures_at_the_border_are_named_the_first_three():
+    rows = [StructureVolume(n, f"s{n}", n, float(n), "truncated" if n != 3 else "") for n in range(1, 7)]
+    assert border_doubts(rows) == (
+        "the field of view cuts the brain: s1, s2, s4 and 2 more truncated, volumes are of what is seen",
+    )
+    assert border_doubts(rows[:1]) == ("the field of view cuts the brain: s1 truncated, volumes are of what is seen",)
+    assert border_doubts(rows[2:3]) == ()
+
+
+def test_only_the_strict_refuse_a_doubt():
+    require_no_doubt(["thick slices"], strict=False)
+    require_no_doubt([], strict=True)
+    with pytest.raises(UnusableInputError, match=r"refused by --strict: thick slices; dark; mend the scan, or leave"):
+        require_no_doubt(["thick slices", "dark"], strict=True)

@@ -6,7 +6,7 @@ import pytest
 
 from neuronat.errors import LabelError
 from neuronat.labels.scheme import LabelScheme
-from neuronat.measure.volumes import StructureVolume, structure_volumes, volume_per_voxel, volumes_table
+from neuronat.measure.volumes import StructureVolume, is_coarse, structure_volumes, volume_per_voxel, volumes_table
 from neuronat.space.volume import LabelMap
 
 FIVE = LabelScheme("five", (0, 7, 3, 900, 4), ("none", "a", "b", "c", "d"), ("#000000",) * 5, (0, 3, 7, 900, 4))
@@ -61,6 +61,26 @@ def test_the_order_of_the_axes_changes_no_volume():
 
 def test_volume_of_a_voxel_is_the_determinant():
     np.testing.assert_allclose(volume_per_voxel(SHEARED), 3.0, rtol=1e-12)
+
+
+def test_of_coarse_voxels_the_volume_is_counted_on_the_fine_grid():
+    fine = np.zeros((4, 4, 6), np.int16)
+    fine[1:3, 1:3, :4] = 7  # 16 voxels of 1 mm3: one coarse voxel full, the next one a third full
+    fine[1:3, 1:3, 4] = 3
+    coarse = np.zeros((4, 4, 2), np.int16)
+    coarse[1:3, 1:3] = 7
+    thick = np.diag([1.0, 1.0, 3.0, 1.0])
+    rows = structure_volumes(LabelMap(coarse, thick, FIVE), LabelMap(fine, np.eye(4), FIVE))
+    assert (rows[0].n_voxels, rows[0].volume_mm3) == (8, 16.0)
+    assert (rows[1].n_voxels, rows[1].volume_mm3, rows[1].reason) == (0, 4.0, "")  # too small for a coarse voxel
+    assert (rows[2].n_voxels, rows[2].volume_mm3, rows[2].reason) == (None, None, "not found")
+    plain = structure_volumes(LabelMap(coarse, thick, FIVE))
+    np.testing.assert_allclose(plain[0].volume_mm3, 24.0, rtol=1e-12)
+
+
+def test_coarse_is_any_side_above_one_and_a_half_mm():
+    assert not is_coarse(np.diag([1.5, -0.9, 1.0, 1.0]))
+    assert is_coarse(np.diag([1.0, -1.6, 1.0, 1.0]))
 
 
 def test_the_table_says_na_and_keeps_small_volumes():

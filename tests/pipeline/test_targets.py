@@ -92,11 +92,11 @@ def test_a_contrast_that_is_not_t1_is_refused_unless_forced(tmp_path, phantom):
     affine = volume.affine.copy()
     affine[:3, :3] *= 2.9  # as large as a brain
     inverted = np.where(mask, volume.values.max() + 1 - volume.values, 0).astype(np.float32)
-    scan = tmp_path / "sub-02_T2w.nii.gz"
+    scan = tmp_path / "sub-02_run-2.nii.gz"
     write_volume(scan, Volume(inverted, affine))
     (found,) = target_files([scan], ["hmrf"], tmp_path / "out", SegmentConfig())
     assert isinstance(found.failure, UnusableInputError)
-    assert str(found.failure).startswith("sub-02_T2w.nii.gz: does not look like a T1-weighted human brain")
+    assert str(found.failure).startswith("sub-02_run-2.nii.gz: does not look like a T1-weighted human brain")
 
 
 def test_a_raw_head_needs_a_mask(phantom_files, tmp_path):

@@ -8,14 +8,15 @@ import pytest
 import torch
 from scipy.ndimage import binary_dilation
 
-from neuronat.errors import ConfigError, GridError, MissingInputError
+from neuronat.errors import ConfigError, GridError, LabelError, MissingInputError
 from neuronat.nets.deepnat import DeepNat, DeepNatConfig
 from neuronat.nets.store import load_model
 from neuronat.phantom import make_phantom
-from neuronat.pipeline.training import Budget, move_threshold, train_recipe
+from neuronat.pipeline.budget import Budget
+from neuronat.pipeline.training import move_threshold, train_recipe
 from neuronat.report.curves import parse_log
 from neuronat.space.files import write_label_map, write_mask, write_volume
-from neuronat.space.volume import LabelMap
+from neuronat.space.volume import LabelMap, Volume
 
 BUDGET = Budget(device=torch.device("cpu"), max_minutes=60)
 RECIPE = """
@@ -121,11 +122,27 @@ def test_a_scan_without_label_map_is_named(recipe):
         train_recipe(recipe, BUDGET, silent)
 
 
-def test_a_label_map_on_another_grid_is_named(recipe):
+def test_row_43_a_label_map_on_another_grid_is_named(recipe):
     _, labels, _ = make_phantom((40, 42, 44))
     moved = LabelMap(labels.ids[1:], labels.affine, labels.scheme)
     write_label_map(recipe.parent / "scans" / "sub-01_dseg.nii.gz", moved)
     with pytest.raises(GridError, match=r"sub-01_dseg\.nii\.gz: not on the grid of sub-01_T1w\.nii\.gz"):
+        train_recipe(recipe, BUDGET, silent)
+
+
+def test_row_44_unknown_ids_are_listed_with_their_counts(recipe):
+    volume, labels, _ = make_phantom((40, 42, 44))
+    ids = labels.ids.copy()
+    ids[20, 20, 20:23] = 999
+    write_volume(recipe.parent / "scans" / "sub-01_dseg.nii.gz", Volume(ids.astype(np.float32), volume.affine))
+    with pytest.raises(LabelError, match=r"sub-01_dseg\.nii\.gz: ids 999 \(3 voxels\) are not in the scheme"):
+        train_recipe(recipe, BUDGET, silent)
+
+
+def test_row_42_an_image_is_no_label_map_to_train_on(recipe):
+    volume, _, _ = make_phantom((40, 42, 44))
+    write_volume(recipe.parent / "scans" / "sub-01_dseg.nii.gz", volume)
+    with pytest.raises(LabelError, match=r"sub-01_dseg\.nii\.gz: \d+ of 73920 voxels hold no whole number"):
         train_recipe(recipe, BUDGET, silent)
 
 

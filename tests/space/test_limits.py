@@ -91,10 +91,10 @@ def test_a_frame_is_read_and_named(nifti, grey):
     scan = read_volume(path, ReadOptions(frame=1))
     np.testing.assert_array_equal(scan.volume.values, grey[::-1])
     assert scan.n_frames == 3
-    assert scan.warnings == ("frame 1 of 3 (counted from 0) was read",)
+    assert scan.notes == ("frame 1 of 3 (counted from 0) was read",)
 
 
 def test_a_trailing_extent_of_one_is_squeezed(nifti, grey):
     scan = read_volume(nifti(values=grey[..., None], dim0=5))
     np.testing.assert_array_equal(scan.volume.values, grey)
-    assert scan.warnings == ("has 5 dimensions, those after the third of extent 1: read as 3D",)
+    assert scan.notes == ("has 5 dimensions, those after the third of extent 1: read as 3D",)

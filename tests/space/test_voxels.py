@@ -137,7 +137,7 @@ def test_an_image_is_no_label_map(nifti, grey):
         read_label_map(nifti(values=values), SCHEME)
 
 
-def test_unknown_ids_are_listed_with_their_counts(nifti, ids):
+def test_row_44_unknown_ids_are_listed_with_their_counts(nifti, ids):
     ids[0, 0, :7] = 9
     ids[1, 0, :3] = 2035
     with pytest.raises(

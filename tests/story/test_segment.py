@@ -68,7 +68,7 @@ def plain_and_oblique(phantom_files, tmp_path: Path) -> dict[str, Path]:
 
 @pytest.mark.usefixtures("swift_pipeline")
 @pytest.mark.parametrize("kind", ["plain", "oblique"])
-def test_a_few_orientations_get_the_same_labels(
+def test_rows_27_and_29_a_few_orientations_get_the_same_labels(
     run, untrained_folder: Path, plain_and_oblique: dict[str, Path], kind: str, tmp_path: Path
 ):
     few = [ORIENTATIONS[number] for number in (0, 7, 13, 30)]
@@ -80,7 +80,7 @@ def test_a_few_orientations_get_the_same_labels(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("swift_pipeline")
-def test_all_48_orientations_get_the_same_labels(run, untrained_folder: Path, phantom_files, tmp_path: Path):
+def test_row_27_all_48_orientations_get_the_same_labels(run, untrained_folder: Path, phantom_files, tmp_path: Path):
     found = label_in_orientations(run, untrained_folder, phantom_files.scan, tmp_path, ORIENTATIONS)
     assert len(found) == 48
     for other in found[1:]:

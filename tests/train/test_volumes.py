@@ -6,6 +6,7 @@ import torch
 
 from neuronat.errors import LabelError, MissingInputError, ShapeError, UnusableInputError
 from neuronat.labels.scheme import parse_scheme
+from neuronat.train.teaching import Protocol
 from neuronat.train.volumes import PackedVolume, lookup_tables, read_volume_file, to_device, write_volume_file
 
 FINE = parse_scheme(
@@ -66,11 +67,9 @@ def test_unknown_ids_are_listed():
         to_device(make_volume(maps={"coarse": make_volume().maps["fine"]}), {"coarse": COARSE}, torch.device("cpu"))
 
 
-def test_a_protocol_is_looked_up_in_a_source_that_maps_onto_it():
-    tables = lookup_tables({"fine": FINE}, {"coarse": COARSE, "fine": FINE})
+def test_a_protocol_is_looked_up_in_its_source_and_in_the_heads_map():
+    heads = parse_scheme("heads", "index\tname\tto_coarse\n0\tNothing\t0\n500\tSkin\t0\n3\tBrain\t2\n")
+    tables = lookup_tables({"fine": Protocol(FINE, FINE), "coarse": Protocol(COARSE, FINE)}, heads)
     assert {source: table.tolist() for source, table in tables["fine"].items()} == {"fine": [0, 1, 2, 3]}
-    assert {source: table.tolist() for source, table in tables["coarse"].items()} == {"fine": [0, 1, 1, 0]}
-    both = lookup_tables({"fine": FINE, "coarse": COARSE}, {"coarse": COARSE})
-    assert list(both["coarse"]) == ["coarse", "fine"]
-    with pytest.raises(LabelError, match="protocol fine: no label map gives it; the training set has coarse"):
-        lookup_tables({"coarse": COARSE}, {"fine": FINE})
+    found = {source: table.tolist() for source, table in tables["coarse"].items()}
+    assert found == {"fine": [0, 1, 1, 0], "heads": [0, 0, 1]}

@@ -1,6 +1,7 @@
 """The one error handler: a failure becomes one line on stderr and an exit code. Tracebacks go to a log."""
 
 import os
+import re
 import signal
 import sys
 import time
@@ -14,7 +15,7 @@ import click
 from neuronat.errors import NeuronatError, OutputError, UsageError
 from neuronat.pipeline.codes import code_of, is_memory_error
 
-__all__ = ["Stopped", "exit_code_of", "failure_message", "log_file", "run_guarded", "stop_on_signals"]
+__all__ = ["Stopped", "exit_code_of", "failure_message", "log_file", "redacted", "run_guarded", "stop_on_signals"]
 
 BROKEN_PIPE = 141
 LOG_BYTES = 2**20
@@ -122,6 +123,24 @@ def log_file() -> Path | None:
         return None
 
 
+def redacted(text: str) -> str:
+    """Return a traceback without folders: of code the last two parts of the path stay, of other paths the last.
+
+    Notes
+    -----
+    Source: ours. Folders name people and places.
+
+    Examples
+    --------
+    >>> redacted('File "/srv/anna/lib/neuronat/record.py", line 7: no "/data/doe/scan.nii"')
+    'File "neuronat/record.py", line 7: no "scan.nii"'
+    """
+    text = re.sub(r'File "[^"\n]*?([^/"\n]+/[^/"\n]+)"', r'File "\1"', text)
+    text = re.sub(r"""(["'])/(?:(?!\1)[^\n])*?((?:(?!\1)[^/\n])+)\1""", r"\1\2\1", text)
+    home = os.environ.get("HOME", "")
+    return text.replace(home, "~") if len(home) > 1 else text
+
+
 def _usage_message(error: click.ClickException) -> str:
     """Click's own sentence, and the help that explains it."""
     context = getattr(error, "ctx", None)
@@ -146,6 +165,6 @@ def _write_log(error: BaseException) -> None:
         if where.exists() and where.stat().st_size > LOG_BYTES:
             where.replace(where.with_name(f"{where.name}.1"))
         with where.open("a", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(head + "".join(lines))
+            stream.write(head + redacted("".join(lines)))
     except OSError:
         return

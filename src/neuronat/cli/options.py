@@ -21,6 +21,10 @@ READING = (
         help="Whether the scan is 0 outside the brain.",
     ),
     click.option("--force", is_flag=True, help="Accept scans that do not look like a T1 of a brain."),
+    click.option("--strict", is_flag=True, help="Refuse scans and results that would get a warning."),
+    click.option(
+        "--series", metavar="UID", help="Series of a DICOM folder, by UID or number. [default: the one 3D T1]"
+    ),
     click.option("--frame", type=int, metavar="K", help="Frame of a 4D image, counted from 0."),
     click.option("--use-form", type=click.Choice(("sform", "qform")), help="Which form to believe if they contradict."),
     click.option("--assume-orientation", metavar="LETTERS", help="How an Analyze 7.5 image lies, such as LAS."),
@@ -86,6 +90,7 @@ def segment_config(options: Mapping[str, Any]) -> "SegmentConfig":
 
     values = dict(options)
     reading = ReadOptions(
+        series=values.pop("series"),
         frame=values.pop("frame"),
         use_form=values.pop("use_form"),
         assume_orientation=values.pop("assume_orientation"),

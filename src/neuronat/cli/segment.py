@@ -29,7 +29,8 @@ def command(
     """Label the structures of T1-weighted scans.
 
     \b
-    SCANS are images of one head each (NIfTI or MGZ), skull-stripped, or one with its brain --mask.
+    SCANS are images of one head each (NIfTI or MGZ), skull-stripped, or one with its brain --mask;
+    or DICOM folders, whose one T1-weighted 3D series is taken.
     Raw heads come in a later version. Not for diagnosis.
     """
     from neuronat.cli.progress import shown_progress

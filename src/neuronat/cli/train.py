@@ -19,8 +19,9 @@ __all__ = ["command"]
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(config: Path, resume: bool, max_minutes: float, device: str, threads: int | None, quiet: bool) -> None:
     """Train the networks that CONFIG (a TOML file, see recipes/) describes."""
+    from neuronat.pipeline.budget import Budget
     from neuronat.pipeline.device import choose_device, limit_threads
-    from neuronat.pipeline.training import Budget, train_recipe
+    from neuronat.pipeline.training import train_recipe
 
     limit_threads(threads)
     budget = Budget(device=choose_device(device), max_minutes=max_minutes, resume=resume)

@@ -14,10 +14,11 @@ __all__ = ["command"]
 @click.option("--no-browser", is_flag=True, help="Open no browser, only say the address.")
 @click.pass_context
 def command(context: click.Context, out: Path, scans: tuple[Path, ...], port: int, no_browser: bool) -> None:
-    """Show the results in OUT in an interactive viewer: labels over the scan, names under the pointer.
+    """Show results in an interactive viewer, in the browser of this machine.
 
-    It is served on this machine alone (127.0.0.1), until Ctrl-C, and hands out nothing but the files
-    of these results and the scans named. Without --scan the brain mask is shown below the labels.
+    Labels lie over the scan, names stand under the pointer. OUT is a folder that segment wrote into.
+    The viewer is served on the loopback interface alone (127.0.0.1), until Ctrl-C, and hands out
+    nothing but the files of these results and the scans named. Without --scan the brain mask is shown below the labels.
     """
     import webbrowser
 

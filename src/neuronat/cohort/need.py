@@ -7,7 +7,7 @@ import numpy as np
 
 from neuronat.cohort.entry import Entry
 from neuronat.errors import NeuronatError
-from neuronat.pipeline.inspect import memory_estimate_gb
+from neuronat.pipeline.memory import memory_estimate_gb
 from neuronat.prepare.conform import plan_grid
 from neuronat.space.header import HEAD_BYTES, parse_header
 from neuronat.space.stream import read_head
@@ -34,7 +34,7 @@ def bytes_per_scan(entries: Sequence[Entry]) -> int:
 
     Notes
     -----
-    Source: ours; the estimate is `pipeline.inspect.memory_estimate_gb`, measured by `benchmarks/memory.py`.
+    Source: ours; the estimate is `pipeline.memory.memory_estimate_gb`, measured by `benchmarks/memory.py`.
     """
     step = max(1, len(entries) // MOST_LOOKED_AT)
     needs = [need for entry in entries[::step][:MOST_LOOKED_AT] if (need := _need_gb(entry.scan)) is not None]

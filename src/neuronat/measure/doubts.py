@@ -1,16 +1,22 @@
 """Does a scan look like a brain, seen in T1? Simple gates before the networks; `plausible` has those after."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from neuronat.errors import UnusableInputError
+from neuronat.measure.volumes import TRUNCATED, StructureVolume
 from neuronat.space.affine import spacing_mm, voxel_volume_mm3
 
-__all__ = ["brain_doubts", "contrast_doubts"]
+__all__ = ["border_doubts", "brain_doubts", "contrast_doubts", "require_no_doubt"]
 
 LEAST_BRAIN_ML, MOST_BRAIN_ML = 500.0, 2200.0
 LEAST_EXTENT_MM, MOST_EXTENT_MM = 80.0, 230.0
 SHELL_MM, DEEP_MM = 3.0, 10.0
+MOST_RIM_SHARE = 0.9
+MOST_LISTED = 3
 
 
 def brain_doubts(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> tuple[str, ...]:
@@ -49,7 +55,7 @@ def brain_doubts(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> tuple[
 def contrast_doubts(
     intensities: NDArray[np.float32], mask: NDArray[np.bool_], affine: NDArray[np.float64]
 ) -> tuple[str, ...]:
-    """Name what speaks against T1 contrast: there the rim (grey matter, CSF) is darker than the depth.
+    """Name what speaks against T1 contrast: there the rim (grey matter, CSF) is clearly darker than the depth.
 
     Parameters
     ----------
@@ -67,13 +73,39 @@ def contrast_doubts(
 
     Notes
     -----
-    Source: ours. Distances are taken from the surface of the mask.
+    Source: ours. Distances are taken from the surface of the mask. In 15 T1-weighted scans the median of the rim is
+    0.58 to 0.70 of that of the depth; noise has 1, T2 and FLAIR more.
     """
     depth_mm = ndimage.distance_transform_edt(np.pad(mask, 1), spacing_mm(affine))[1:-1, 1:-1, 1:-1]
     rim, deep = mask & (depth_mm <= SHELL_MM), depth_mm >= DEEP_MM
     if not deep.any():
         return ()
     outside, inside = (float(np.median(intensities[part])) for part in (rim, deep))
-    if outside < inside:
+    if outside < MOST_RIM_SHARE * inside:
         return ()
-    return ("grey values rise from the depth to the rim of the brain, in a T1 they fall",)
+    return ("grey values do not fall from the depth to the rim of the brain, as in a T1 they do",)
+
+
+def border_doubts(volumes: Sequence[StructureVolume]) -> tuple[str, ...]:
+    """Name the structures that the border of the field of view cuts; their volumes are what is there.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    cut = [row.name for row in volumes if row.reason == TRUNCATED]
+    if not cut:
+        return ()
+    listed = ", ".join(cut[:MOST_LISTED]) + (f" and {len(cut) - MOST_LISTED} more" if len(cut) > MOST_LISTED else "")
+    return (f"the field of view cuts the brain: {listed} truncated, volumes are of what is seen",)
+
+
+def require_no_doubt(doubts: Sequence[str], *, strict: bool) -> None:
+    """Raise UnusableInputError if the user wants no doubt (`--strict`), and there is one.
+
+    Notes
+    -----
+    Source: ours; decision 0016.
+    """
+    if strict and doubts:
+        raise UnusableInputError(f"refused by --strict: {'; '.join(doubts)}; mend the scan, or leave out --strict")

@@ -1,6 +1,8 @@
 """Volumes of the structures of a label map.
 
-A volume is the number of voxels times |det| of the affine. Two things can spoil it. A structure without a
+A volume is the number of voxels times |det| of the affine. Where voxels are coarse, whole voxels are the wrong
+measure: there the number is that of the fine grid on which the labels were found, which splits a coarse voxel among the
+structures in it (decision 0016). Two things can spoil a volume. A structure without a
 voxel was **not found**: nobody knows its volume, so it is `n/a`, never 0. One that touches the border of the
 field of view may go on beyond it: it is **truncated**, and its volume is a lower bound.
 """
@@ -13,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuronat.measure.overlap import fast_classes
-from neuronat.space.affine import voxel_volume_mm3
+from neuronat.space.affine import spacing_mm, voxel_volume_mm3
 from neuronat.space.volume import LabelMap
 
 __all__ = [
     "NOT_FOUND",
     "TRUNCATED",
     "StructureVolume",
+    "is_coarse",
     "structure_volumes",
     "volume_per_voxel",
     "volumes_table",
@@ -29,6 +32,7 @@ COLUMNS = ("index", "name", "n_voxels", "volume_mm3", "reason", "finding")
 NO_FINDINGS: Mapping[int, str] = MappingProxyType({})
 NOT_FOUND = "not found"
 TRUNCATED = "truncated"
+COARSE_MM = 1.5
 
 
 @dataclass(frozen=True)
@@ -47,20 +51,27 @@ def volume_per_voxel(affine: NDArray[np.float64]) -> float:
     return voxel_volume_mm3(affine)
 
 
-def structure_volumes(label_map: LabelMap) -> tuple[StructureVolume, ...]:
+def is_coarse(affine: NDArray[np.float64]) -> bool:
+    """Tell whether a voxel has a side above 1.5 mm, so that many voxels hold more than one structure."""
+    return bool(spacing_mm(affine).max() > COARSE_MM)
+
+
+def structure_volumes(label_map: LabelMap, fine: LabelMap | None = None) -> tuple[StructureVolume, ...]:
     """Measure the volume of each structure of a label map.
 
     Parameters
     ----------
     label_map : LabelMap
         Label ids with affine and scheme.
+    fine : LabelMap, optional
+        The same labels on the fine grid on which they were found; then the volumes are counted there.
 
     Returns
     -------
     tuple of StructureVolume
         One row per structure, in the order of the scheme, background left out. `reason` is `not found`
-        (number and volume are None), `truncated` (a voxel lies in the outermost layer of the grid; the volume
-        counts what is there), or empty.
+        (on neither grid; number and volume are None), `truncated` (a voxel lies in the outermost layer of the
+        grid; the volume counts what is there), or empty.
 
     Raises
     ------
@@ -84,17 +95,19 @@ def structure_volumes(label_map: LabelMap) -> tuple[StructureVolume, ...]:
     classes = fast_classes(label_map.ids, scheme)
     n_voxels = _counts(classes, scheme.n_classes)
     is_truncated = n_voxels > _counts(classes[1:-1, 1:-1, 1:-1], scheme.n_classes)
-    per_voxel_mm3 = volume_per_voxel(label_map.affine)
+    finer = label_map if fine is None else fine
+    n_counted = n_voxels if fine is None else _counts(fast_classes(fine.ids, scheme), scheme.n_classes)
+    per_voxel_mm3 = volume_per_voxel(finer.affine)
     rows = []
     for position, (index, name) in enumerate(zip(scheme.ids, scheme.names, strict=True)):
         n = int(n_voxels[position])
         if position == 0:
             continue
-        if n == 0:
+        if n == 0 and n_counted[position] == 0:
             rows.append(StructureVolume(index, name, None, None, NOT_FOUND))
         else:
             reason = TRUNCATED if is_truncated[position] else ""
-            rows.append(StructureVolume(index, name, n, n * per_voxel_mm3, reason))
+            rows.append(StructureVolume(index, name, n, int(n_counted[position]) * per_voxel_mm3, reason))
     return tuple(rows)
 
 

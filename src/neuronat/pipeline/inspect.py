@@ -6,20 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from neuronat.errors import NeuronatError
-from neuronat.measure.doubts import brain_doubts
+from neuronat.measure.doubts import brain_doubts, require_no_doubt
+from neuronat.pipeline.memory import memory_estimate_gb, require_memory
+from neuronat.pipeline.networks import require_stripper
 from neuronat.pipeline.segment import mask_of
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.prepare.conform import WorkingGrid, plan_grid
 from neuronat.space.affine import axis_codes, obliquity_degrees, spacing_mm, voxel_volume_mm3
-from neuronat.space.files import read_volume
+from neuronat.space.loading import naming
 from neuronat.space.memory import free_memory_bytes
+from neuronat.space.reading import read_scan
 from neuronat.space.scan import Scan
 
-__all__ = ["Inspection", "inspect_scan", "memory_estimate_gb"]
-
-BASE_GB = 1.5
-BYTES_PER_BRAIN_VOXEL = 1200
-BYTES_PER_GRID_VOXEL = 40
+__all__ = ["Inspection", "inspect_scan"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,7 +53,7 @@ class Inspection:
             "rotated": self.grid.is_rotated,
             "memory_gb": round(self.memory_gb, 1),
             "free_memory_gb": round(self.free_memory_gb, 1),
-            "warnings": [*self.scan.warnings, *self.doubts],
+            "warnings": [*self.scan.notes, *self.scan.warnings, *self.doubts],
             "usable": self.refusal is None,
             "reason": "" if self.refusal is None else str(self.refusal),
         }
@@ -83,7 +82,7 @@ def inspect_scan(path: Path, config: SegmentConfig) -> Inspection:
     -----
     Source: ours.
     """
-    scan = read_volume(path, config.reading)
+    scan = read_scan(path, config.reading)
     i, j, k = scan.volume.values.shape
     grid = plan_grid(scan.volume.affine, (i, j, k))
     refusal: NeuronatError | None = None
@@ -94,6 +93,11 @@ def inspect_scan(path: Path, config: SegmentConfig) -> Inspection:
         if mask is not None:
             brain_ml = float(np.count_nonzero(mask)) * voxel_volume_mm3(scan.volume.affine) / 1000
             doubts = brain_doubts(mask, scan.volume.affine)
+        with naming(path):
+            require_no_doubt((*scan.warnings, *doubts), strict=config.strict)
+            require_memory(scan.volume, mask, config.reading)
+            if mask is None:
+                require_stripper(config.models)
     except NeuronatError as error:
         refusal = error
     return Inspection(
@@ -105,27 +109,3 @@ def inspect_scan(path: Path, config: SegmentConfig) -> Inspection:
         memory_gb=memory_estimate_gb(grid, brain_ml),
         free_memory_gb=free_memory_bytes() / 1e9,
     )
-
-
-def memory_estimate_gb(grid: WorkingGrid, brain_ml: float | None) -> float:
-    """Estimate the peak memory of segmenting, in GB.
-
-    Parameters
-    ----------
-    grid : WorkingGrid
-        The scan's plan.
-    brain_ml : float or None
-        Size of the brain mask; a large brain if it is not known.
-
-    Returns
-    -------
-    float
-        GB.
-
-    Notes
-    -----
-    Source: ours; measured by `benchmarks/` on adult brains.
-    """
-    n_native, n_working = float(np.prod(grid.native_shape)), float(np.prod(grid.shape))
-    n_brain = 1000 * (1700 if brain_ml is None else brain_ml)
-    return BASE_GB + (n_brain * BYTES_PER_BRAIN_VOXEL + (n_native + n_working) * BYTES_PER_GRID_VOXEL) / 1e9

@@ -51,7 +51,7 @@ def packed_scans(recipe: Recipe, path: Path, progress: Progress) -> tuple[list[P
     if not (packed / INDEX).is_file():
         pack_scans(recipe, path, progress)
     names = (packed / INDEX).read_text(encoding="utf-8").split()
-    held = held_out_names(recipe, path, names)
+    held = held_out_names(recipe.data.folds, recipe.data.held_out, path, names)
     if held >= set(names):
         raise ConfigError(f"{path.name}: every scan is held out; leave at least one to train on")
     scans = {name: read_packed(packed / f"{name}.npz") for name in names}
@@ -74,16 +74,15 @@ def pack_scans(recipe: Recipe, path: Path, progress: Progress) -> None:
     write_text(packed / INDEX, "".join(f"{scan.name}\n" for scan in files))
 
 
-def held_out_names(recipe: Recipe, path: Path, names: list[str]) -> set[str]:
-    """Return the names of the scans in the recipe's held-out folds."""
-    data = recipe.data
-    if not data.held_out:
+def held_out_names(folds: str, held_out: tuple[int, ...], path: Path, names: list[str]) -> set[str]:
+    """Return the names of the scans in the held-out folds of the table `folds`, named in the recipe `path`."""
+    if not held_out:
         return set()
-    table = resolved_path(data.folds, path)
-    if not data.folds or not table.is_file():
-        raise MissingInputError(f"{path.name}: held_out needs a table of folds; {data.folds!r} is not there")
+    table = resolved_path(folds, path)
+    if not folds or not table.is_file():
+        raise MissingInputError(f"{path.name}: held_out needs a table of folds; {folds!r} is not there")
     with table.open(encoding="utf-8") as file:
         fold_of = {row["scan"]: int(row["fold"]) for row in csv.DictReader(file, delimiter="\t")}
     if missing := sorted(set(names) - set(fold_of)):
         raise ConfigError(f"{table.name}: no fold for {', '.join(missing)}; give every scan one")
-    return {name for name in names if fold_of[name] in data.held_out}
+    return {name for name in names if fold_of[name] in held_out}

@@ -6,13 +6,22 @@ from dataclasses import dataclass
 import torch
 
 from neuronat.errors import UnusableInputError, UsageError
-from neuronat.nets.store import Model, load_model, shipped_models
+from neuronat.nets.store import Model, load_model, read_model_card, shipped_models
 from neuronat.pipeline.settings import SegmentConfig
 
-__all__ = ["BRAIN", "DEFAULT_MODELS", "DEFAULT_PROTOCOLS", "Networks", "chosen_protocols", "load_models"]
+__all__ = [
+    "BRAIN",
+    "DEFAULT_MODELS",
+    "DEFAULT_PROTOCOLS",
+    "Networks",
+    "chosen_protocols",
+    "load_models",
+    "require_stripper",
+]
 
 BRAIN = "brain"
 """The protocol of brain masks; its answer is the mask, not a label map."""
+NO_STRIPPER = "is a raw head, and no model at hand finds the brain in it; remove the skull, or give a brain --mask"
 DEFAULT_MODELS = ("deepnat", "neuronet")
 DEFAULT_PROTOCOLS = ("deepnat25", "neuromorphometrics")
 
@@ -31,10 +40,7 @@ class Networks:
         for model in self.models:
             if model.whole is not None and BRAIN in model.schemes:
                 return model
-        raise UnusableInputError(
-            "is a raw head, and no model at hand finds the brain in it; "
-            "remove the skull first, or give a brain mask with --mask"
-        )
+        raise UnusableInputError(NO_STRIPPER)
 
 
 def load_models(names: Sequence[str]) -> tuple[Model, ...]:
@@ -42,6 +48,18 @@ def load_models(names: Sequence[str]) -> tuple[Model, ...]:
     if names:
         return tuple(load_model(name) for name in names)
     return tuple(load_model(name) for name in DEFAULT_MODELS if name in shipped_models())
+
+
+def require_stripper(names: Sequence[str]) -> None:
+    """Raise UnusableInputError if no model finds the brain in a raw head; their cards alone are read.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    at_hand = names or [name for name in DEFAULT_MODELS if name in shipped_models()]
+    if not any(BRAIN in read_model_card(name).schemes for name in at_hand):
+        raise UnusableInputError(NO_STRIPPER)
 
 
 def chosen_protocols(models: Sequence[Model], config: SegmentConfig) -> dict[str, Model]:

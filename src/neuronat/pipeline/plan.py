@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuronat import __version__
-from neuronat.errors import MissingInputError, NeuronatError, UsageError
+from neuronat.errors import NeuronatError, UsageError
 from neuronat.nets.store import Model
 from neuronat.pipeline.settings import SegmentConfig, result_settings
 from neuronat.record import (
@@ -14,14 +14,12 @@ from neuronat.record import (
     differences,
     marker_path,
     read_marker,
-    sha256_of,
     shown_name,
     stem_of,
 )
-from neuronat.space.loading import naming
-from neuronat.space.source import require_file
+from neuronat.space.reading import hash_of_scan
 
-__all__ = ["Task", "input_hash", "plan_task", "plan_tasks", "require_distinct"]
+__all__ = ["Task", "plan_task", "plan_tasks", "require_distinct"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,9 +64,9 @@ def plan_task(scan: Path, out: Path, config: SegmentConfig, models: Sequence[Mod
     """Plan one scan (see `plan_tasks`); whether a differing result may be overwritten is left to the caller."""
     stem = stem_of(scan)
     try:
-        inputs = {shown_name(scan): input_hash(scan)}
+        inputs = {shown_name(scan): hash_of_scan(scan, config.reading)}
         if config.mask is not None:
-            inputs[f"mask {shown_name(config.mask)}"] = input_hash(config.mask)
+            inputs[f"mask {shown_name(config.mask)}"] = hash_of_scan(config.mask)
     except NeuronatError as error:
         return Task(scan=scan, stem=stem, failure=error)
     hashes = {model.name: model.sha256 for model in models}
@@ -80,19 +78,11 @@ def plan_task(scan: Path, out: Path, config: SegmentConfig, models: Sequence[Mod
     return Task(scan=scan, stem=stem, wanted=wanted, is_done=not differing, outputs=outputs, differing=differing)
 
 
-def input_hash(path: Path) -> str:
-    """Hash an input; what is no file with content gets its own sentence from reading."""
-    if path.is_file():
-        return sha256_of(path)
-    with naming(path):
-        require_file(path)
-    raise MissingInputError(f"{shown_name(path)}: cannot be read; check the path")
-
-
 def require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) -> None:
     """Raise UsageError if outputs would share a name or replace an input, or scans a mask."""
     if not scans:
         raise UsageError("no scan is named; name at least one")
+    _require_outside(scans, out)
     if config.mask is not None and len(scans) > 1:
         raise UsageError(f"one mask cannot serve {len(scans)} scans; segment them one by one")
     by_stem: dict[str, list[Path]] = {}
@@ -108,6 +98,13 @@ def require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) ->
             raise UsageError(
                 f"{shown_name(path)}: is in the output folder and could be replaced; choose another folder"
             )
+
+
+def _require_outside(scans: Sequence[Path], out: Path) -> None:
+    """Raise UsageError if outputs would lie inside a folder that is read."""
+    for scan in scans:
+        if scan.is_dir() and scan.resolve() in (out.resolve(), *out.resolve().parents):
+            raise UsageError(f"{shown_name(scan)}: outputs would lie inside the folder of the scan; choose another one")
 
 
 def _output_prefixes(stems: Mapping[str, object]) -> tuple[str, ...]:

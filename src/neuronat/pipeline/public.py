@@ -15,8 +15,9 @@ from neuronat.pipeline.networks import Networks, chosen_protocols, load_models
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.segment import Inputs, mask_of, read_inputs, segment_scan
 from neuronat.pipeline.settings import SegmentConfig
-from neuronat.space.files import read_label_map, read_volume, write_label_map, write_volume
+from neuronat.space.files import read_label_map, write_label_map, write_volume
 from neuronat.space.geometry import grid_warnings
+from neuronat.space.reading import read_scan
 from neuronat.space.scan import Scan
 from neuronat.space.volume import LabelMap, Volume, require_3d
 from neuronat.space.voxels import is_label_like, mend, require_contrast
@@ -81,7 +82,7 @@ def segment(
 
 def load(path: str | Path) -> Volume:
     """Read the grey values of a scan, with every check of `neuronat segment`."""
-    return read_volume(Path(path)).volume
+    return read_scan(Path(path)).volume
 
 
 def load_label_map(path: str | Path, scheme: str) -> LabelMap:

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from neuronat.errors import UnusableInputError
 from neuronat.measure.agreement import measure_agreement
-from neuronat.measure.doubts import brain_doubts, contrast_doubts
-from neuronat.measure.volumes import structure_volumes
+from neuronat.measure.doubts import border_doubts, brain_doubts, contrast_doubts, require_no_doubt
+from neuronat.measure.plausible import Finding
+from neuronat.measure.volumes import is_coarse, structure_volumes
 from neuronat.pipeline.answers import Answer, answer_patchwise, answer_whole, find_brain
 from neuronat.pipeline.judge import judge_result
+from neuronat.pipeline.memory import require_memory
 from neuronat.pipeline.networks import Networks
 from neuronat.pipeline.result import BrainProbabilities, Result
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, result_settings
@@ -21,8 +23,9 @@ from neuronat.prepare.conform import labels_to_native, plan_grid, to_working
 from neuronat.prepare.mask import is_raw_head, require_mask, require_stripped_mask
 from neuronat.prepare.scan import PreparedScan, prepare_scan, uncrop
 from neuronat.record import shown_name, stem_of
-from neuronat.space.files import read_mask, read_volume
+from neuronat.space.files import read_mask
 from neuronat.space.loading import naming
+from neuronat.space.reading import read_scan
 from neuronat.space.scan import ReadOptions, Scan
 from neuronat.space.volume import LabelMap
 
@@ -49,13 +52,19 @@ def read_inputs(path: Path, config: SegmentConfig) -> Inputs:
     ------
     MissingInputError, UnusableInputError
         If scan or mask cannot be read or used.
+    MemoryShortError
+        If segmenting would take more memory than there is; `max_voxels` lifts this.
 
     Notes
     -----
     Source: ours.
     """
-    scan = read_volume(path, config.reading)
+    scan = read_scan(path, config.reading)
+    with naming(path):
+        require_no_doubt(scan.warnings, strict=config.strict)
     mask = mask_of(path, scan, config)
+    with naming(path):
+        require_memory(scan.volume, mask, config.reading)
     names = (scan.name, *((shown_name(config.mask),) if config.mask else ()))
     return Inputs(scan, mask, stem_of(path), names)
 
@@ -170,6 +179,12 @@ def _label_map(found: BrainProbabilities) -> LabelMap:
     return LabelMap(whole, prepared.grid.affine, found.scheme)
 
 
+def _fine_map(found: BrainProbabilities) -> LabelMap | None:
+    """Return the labels on the working grid if the results lie on a coarser grid; volumes are counted there."""
+    is_finer = found.is_native and is_coarse(found.scan.grid.native_affine)
+    return _label_map(replace(found, is_native=False)) if is_finer else None
+
+
 def _result(
     inputs: Inputs,
     config: SegmentConfig,
@@ -182,18 +197,21 @@ def _result(
     first = next(iter(computed.values())).scan
     is_native = config.space == "native"
     mask = _mask(inputs) if is_native else uncrop(first.mask, first)
+    volumes = {protocol: structure_volumes(found, _fine_map(computed[protocol])) for protocol, found in labels.items()}
+    cut = dict.fromkeys(doubt for rows in volumes.values() for doubt in border_doubts(rows))
     scan = inputs.scan
     agreement = measure_agreement(labels)
+    findings = judge_result(labels, mask, computed, doubts, agreement)
     return Result(
         name=scan.name,
         stem=inputs.stem,
         labels=labels,
-        volumes={protocol: structure_volumes(found) for protocol, found in labels.items()},
+        volumes=volumes,
         mask=mask,
         affine=first.grid.native_affine if is_native else first.grid.affine,
         space_code=scan.space_code,
-        warnings=scan.warnings,
-        findings=judge_result(labels, mask, computed, doubts, agreement),
+        warnings=(*scan.notes, *scan.warnings),
+        findings={**findings, "": (*findings[""], *(Finding("review", doubt) for doubt in cut))},
         provenance=_provenance(inputs, config, networks),
         computed=computed,
         agreement=agreement,

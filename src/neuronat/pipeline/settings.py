@@ -30,8 +30,9 @@ class SegmentConfig:
     stay. `has_report`: write a page to look at; `has_stats`: a file like FreeSurfer's aseg.stats; `has_luts`: colour
     tables for viewers; `has_freesurfer_ids`: labels once more in FreeSurfer's ids. `n_threads`: None for torch's own
     choice. `force` lifts the refusals of scans that do not look like a T1 of a brain. `overwrite`: replace a result
-    of other scans, models or settings. `tile_vox`: edge of the tiles, which bounds memory and changes no label.
-    `fallback`: what a cohort changed after a first attempt failed; it stands in the sidecars.
+    of other scans, models or settings. `strict`: refuse what else would only get a warning. `tile_vox`: edge of the
+    tiles, which bounds memory and changes no label. `fallback`: what a cohort changed after a first attempt failed; it
+    stands in the sidecars.
     """
 
     models: tuple[str, ...] = ()
@@ -51,6 +52,7 @@ class SegmentConfig:
     n_threads: int | None = None
     force: bool = False
     overwrite: bool = False
+    strict: bool = False
     tile_vox: int = 64
     fallback: str = ""
     reading: ReadOptions = field(default_factory=ReadOptions)
@@ -90,6 +92,7 @@ def result_settings(config: SegmentConfig) -> dict[str, Any]:
         "space": config.space,
         "format": config.file_format,
         "force": config.force,
+        "strict": config.strict,
         "frame": config.reading.frame,
         "use_form": config.reading.use_form,
         "assume_orientation": config.reading.assume_orientation,

@@ -15,7 +15,7 @@ from neuronat.errors import NeuronatError, UnusableInputError, UsageError
 from neuronat.labels.scheme import load_scheme
 from neuronat.measure.doubts import brain_doubts, contrast_doubts
 from neuronat.pipeline.outputs import DISCLAIMER, require_same_tables, staged, write_json, write_table
-from neuronat.pipeline.plan import input_hash, require_distinct
+from neuronat.pipeline.plan import require_distinct
 from neuronat.pipeline.segment import Inputs, read_inputs
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress
 from neuronat.prepare.conform import labels_to_native
@@ -34,6 +34,7 @@ from neuronat.record import (
 )
 from neuronat.space.files import write_label_map
 from neuronat.space.loading import naming
+from neuronat.space.reading import hash_of_scan
 from neuronat.space.volume import LabelMap
 
 __all__ = ["Target", "TargetOutcome", "plan_targets", "target_files"]
@@ -137,9 +138,9 @@ def plan_targets(scan: Path, tools: Sequence[TissueTool], out: Path, config: Seg
     Source: ours. A result whose files are missing or changed counts as not there.
     """
     try:
-        inputs = {shown_name(scan): input_hash(scan)}
+        inputs = {shown_name(scan): hash_of_scan(scan, config.reading)}
         if config.mask is not None:
-            inputs[f"mask {shown_name(config.mask)}"] = input_hash(config.mask)
+            inputs[f"mask {shown_name(config.mask)}"] = hash_of_scan(config.mask)
     except NeuronatError as error:
         return tuple(Target(scan=scan, tool=tool, failure=error) for tool in tools)
     return tuple(

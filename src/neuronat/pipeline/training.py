@@ -3,19 +3,21 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from neuronat import __version__
-from neuronat.config import Recipe, read_recipe, resolved_path
+from neuronat.config import Recipe, WholeRecipe, read_recipe, resolved_path
 from neuronat.errors import ConfigError
 from neuronat.labels.scheme import LabelScheme, load_scheme
 from neuronat.nets.card import Accuracy, ModelCard, StageSpec, TrainingRecord
 from neuronat.nets.deepnat import DeepNat, DeepNatConfig
 from neuronat.nets.store import Model, load_model, save_model
+from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.material import packed_scans
+from neuronat.pipeline.whole_training import train_whole
 from neuronat.train.course import Course
 from neuronat.train.examples import find_candidates, margin_vox
 from neuronat.train.journal import total_seconds
@@ -23,22 +25,13 @@ from neuronat.train.loop import Lesson, train_network
 from neuronat.train.scans import PackedScan, foreground_of, stack_scans
 from neuronat.train.validate import mean_dice, validate_networks, validation_table
 
-__all__ = ["Budget", "make_card", "make_lesson", "make_validation", "move_threshold", "start_network", "train_recipe"]
+__all__ = ["make_card", "make_lesson", "make_validation", "move_threshold", "start_network", "train_recipe"]
 
 AROUND_FOREGROUND_VOX = 2
 VARIED = ("Cerebral-White-Matter", "Cerebral-Cortex")  # drawn twice as often ([DEEPNAT] sampling)
 FOREGROUND = LabelScheme("foreground", (0, 1), ("Background", "Foreground"), ("#000000", "#ffffff"), (0, 1))
 
 Progress = Callable[[str, float], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """What one call of a training may use, and whether it goes on where an earlier call stopped."""
-
-    device: torch.device
-    max_minutes: float
-    resume: bool = False
 
 
 def train_recipe(path: Path, budget: Budget, progress: Progress) -> Path | None:
@@ -71,6 +64,8 @@ def train_recipe(path: Path, budget: Budget, progress: Progress) -> Path | None:
     """
     began = time.monotonic()
     recipe = read_recipe(path)
+    if isinstance(recipe, WholeRecipe):
+        return train_whole(recipe, path, budget, progress)
     protocol, folder = load_scheme(recipe.protocol), resolved_path(recipe.folder, path)
     if not budget.resume and any(folder.glob("*/checkpoint-*.pt")):
         raise ConfigError(f"{folder.name}: holds a training already; add --resume, or give another folder")

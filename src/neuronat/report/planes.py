@@ -135,13 +135,14 @@ def _cut(
 ) -> Plane:
     """Cut one plane out of arrays whose axes run right, front and up."""
     across, up = (other for other in range(3) if other != axis)
+    here = tuple(index if other == axis else slice(None) for other in range(3))  # take would copy all of a turned array
     step = spacing_mm(affine)
     middle = (np.array(values.shape) - 1) / 2
     middle[axis] = index
     return Plane(
         name=NAMES[axis],
-        values=np.ascontiguousarray(np.take(values, index, axis)),
-        ids=None if ids is None else np.ascontiguousarray(np.take(ids, index, axis)),
+        values=np.ascontiguousarray(values[here]),
+        ids=None if ids is None else np.ascontiguousarray(ids[here]),
         spacing_mm=(float(step[across]), float(step[up])),
         letters=(*LETTERS[across], *LETTERS[up]),
         position=f"{SIDES[axis]} = {ijk_to_xyz_mm(affine, middle)[axis]:.0f} mm",

@@ -25,7 +25,7 @@ from neuronat import __version__
 from neuronat.errors import LabelError, UnusableInputError
 from neuronat.labels.scheme import LabelScheme
 from neuronat.record import shown_name
-from neuronat.space.geometry import Forms, grid_warnings, lettered_affine
+from neuronat.space.geometry import Forms, default_mgh_affine, grid_warnings
 from neuronat.space.header import RawHeader
 from neuronat.space.loading import load, naming
 from neuronat.space.output import output_format, smallest_type, write_image
@@ -114,6 +114,8 @@ def read_volume(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Scan:
         header_spacing_mm=header.pixdim,
         is_orientation_known=placement.is_orientation_known,
         space_code=placement.space_code,
+        notes=stored.notes,
+        echo_ms=header.echo_ms,
     )
 
 
@@ -232,7 +234,7 @@ def _read_forms(head: bytes, header: RawHeader) -> tuple[Forms, tuple[str, ...]]
     """Let nibabel read the matrices of a header; its log lines come back as warnings."""
     if header.file_format == "MGH":
         code = 1 if struct.unpack_from(">h", head, 28)[0] > 0 else 0
-        affine = MGHHeader(head[:MGH_HEADER_BYTES]).get_affine() if code else _default_mgh_affine(header)
+        affine = MGHHeader(head[:MGH_HEADER_BYTES]).get_affine() if code else default_mgh_affine(header.extents)
         return Forms(sform=affine if code else None, sform_code=code, qform=None, qform_code=0, fallback=affine), ()
     header_class = HEADER_CLASSES[header.file_format, header.is_pair]
     log = MemoryHandler(capacity=100, flushLevel=CRITICAL + 1)
@@ -252,14 +254,6 @@ def _read_forms(head: bytes, header: RawHeader) -> tuple[Forms, tuple[str, ...]]
     fallback = fields.get_base_affine()
     forms = Forms(sform=sform, sform_code=sform_code, qform=qform, qform_code=qform_code, fallback=fallback)
     return forms, logged
-
-
-def _default_mgh_affine(header: RawHeader) -> NDArray[np.float64]:
-    """Return what FreeSurfer takes for granted without a flag: 1 mm, LIA (nibabel 5.4.2 turns it upside down)."""
-    i, j, k = header.extents[:3]
-    affine = lettered_affine("LIA", (i, j, k), (1.0, 1.0, 1.0))
-    affine[:3, 3] -= affine[:3, :3].sum(axis=1) / 2
-    return affine
 
 
 def _head(path: Path, shape: tuple[int, ...], stored_type: str, affine: NDArray[np.float64], space_code: int) -> bytes:

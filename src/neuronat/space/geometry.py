@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from neuronat.errors import GridError, UnusableInputError
 from neuronat.space.affine import axis_codes, corners_mm, shear_degrees, spacing_mm
 
-__all__ = ["Forms", "Placement", "choose_affine", "grid_warnings", "lettered_affine"]
+__all__ = ["Forms", "Placement", "choose_affine", "default_mgh_affine", "grid_warnings", "lettered_affine"]
 
 MOST_APART_MM = 1.0
 MOST_APART_DEGREES = 1.0
@@ -174,6 +174,14 @@ def lettered_affine(letters: str, shape: tuple[int, int, int], pixdim: tuple[flo
     for axis, letter in enumerate(letters):
         affine["RLAPSI".index(letter) // 2, axis] = pixdim[axis] * (1 if letter in "RAS" else -1)
     affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return affine
+
+
+def default_mgh_affine(extents: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return what FreeSurfer takes for granted without a flag: 1 mm, LIA (nibabel 5.4.2 turns it upside down)."""
+    i, j, k = extents[:3]
+    affine = lettered_affine("LIA", (i, j, k), (1.0, 1.0, 1.0))
+    affine[:3, 3] -= affine[:3, :3].sum(axis=1) / 2
     return affine
 
 

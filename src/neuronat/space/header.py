@@ -4,6 +4,7 @@ Only the fields that decide about sizes and places are read here. Errors name no
 """
 
 import math
+import re
 import struct
 from dataclasses import dataclass
 
@@ -35,7 +36,8 @@ REFUSED_TYPES = {
 class RawHeader:
     """Claims of a header: format, extents, stored type with byte order, and where and how the voxels lie.
 
-    `n_dimensions` is what the file says; `extents` leaves out extents of 1 after the third.
+    `n_dimensions` is what the file says; `extents` leaves out extents of 1 after the third. `echo_ms` is the echo time
+    that converters write into the description, the only thing of that text that is kept.
     """
 
     file_format: str
@@ -48,6 +50,7 @@ class RawHeader:
     inter: float
     pixdim: tuple[float, ...]
     unit_code: int
+    echo_ms: float | None = None
 
     @property
     def n_voxels(self) -> int:
@@ -122,6 +125,7 @@ def _parse_nifti1(head: bytes, order: str) -> RawHeader:
         inter=inter,
         pixdim=struct.unpack_from(order + "3f", head, 80),
         unit_code=head[123] & 7 if is_nifti else 0,
+        echo_ms=_echo_ms(head[148:228]),
     )
 
 
@@ -143,6 +147,7 @@ def _parse_nifti2(head: bytes, order: str) -> RawHeader:
         inter=inter,
         pixdim=struct.unpack_from(order + "3d", head, 112),
         unit_code=struct.unpack_from(order + "i", head, 500)[0] & 7,
+        echo_ms=_echo_ms(head[240:320]),
     )
 
 
@@ -194,6 +199,12 @@ def _offset(offset: float, least: int) -> int:
     if offset > MOST_EXTENSION_BYTES:
         raise UnusableInputError(f"header claims that voxels begin at byte {offset:g}; repair the header")
     return int(offset)
+
+
+def _echo_ms(description: bytes) -> float | None:
+    """Return the echo time in ms that stands in a description as `TE=2.5`, as dcm2niix and SPM write it."""
+    found = re.search(rb"\bTE=(\d{1,4}(?:\.\d{1,6})?)", description)
+    return float(found[1]) if found else None
 
 
 def _scaling(slope: float, inter: float) -> tuple[float, float]:

@@ -28,12 +28,13 @@ COMPRESSED_ENDINGS = (".gz", ".mgz")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Stored:
-    """One frame as stored (not scaled), the header's claims, its place, and warnings about the file."""
+    """One frame as stored (not scaled), the header's claims, its place, and warnings and notes about the file."""
 
     numbers: NDArray[Any]
     header: RawHeader
     placement: Placement
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 @contextmanager
@@ -108,7 +109,8 @@ def load(path: Path, options: ReadOptions, read_forms: FormReader) -> Stored:
         numbers=np.frombuffer(content, header.dtype).reshape(shape, order="F"),
         header=header,
         placement=placement,
-        warnings=(*_name_warnings(image_path), *_frame_warnings(header, frame), *logged, *placement.warnings),
+        warnings=(*_name_warnings(image_path), *logged, *placement.warnings),
+        notes=_frame_notes(header, frame),
     )
 
 
@@ -153,7 +155,7 @@ def _name_warnings(path: Path) -> tuple[str, ...]:
     return ("named as if compressed, and is not",) if is_promised else ("compressed, though its name does not say so",)
 
 
-def _frame_warnings(header: RawHeader, frame: int) -> tuple[str, ...]:
+def _frame_notes(header: RawHeader, frame: int) -> tuple[str, ...]:
     """Say which of several frames was read, or that there was a fourth dimension of 1."""
     n_frames = math.prod(header.extents[3:])
     if n_frames > 1:

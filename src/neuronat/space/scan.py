@@ -17,7 +17,8 @@ class ReadOptions:
     `frame` picks one 3D frame of a 4D file, counted from 0. `use_form` (`sform` or `qform`) decides where the
     two contradict each other. `assume_orientation` (three letters such as `LAS`) lets an Analyze 7.5 file in.
     `max_voxels` replaces the limit that comes from free memory. `force` lifts the refusals of files that do
-    not look like a scan of a head, and turns them into warnings.
+    not look like a scan of a head, and turns them into warnings. `series` is the UID, or the number, of one
+    series of a DICOM folder.
     """
 
     frame: int | None = None
@@ -25,6 +26,7 @@ class ReadOptions:
     assume_orientation: str | None = None
     max_voxels: int | None = None
     force: bool = False
+    series: str | None = None
 
     def __post_init__(self) -> None:
         if self.frame is not None and self.frame < 0:
@@ -44,9 +46,11 @@ class ReadOptions:
 class Scan:
     """One scan as read: grey values with their affine, and what its file said.
 
-    `name` is the file's own name; `warnings` are lines for the user. `is_orientation_known` is False where
+    `name` is the file's own name; `warnings` are lines for the user about what may be wrong, `notes` about what
+    is only worth knowing. `is_orientation_known` is False where
     the file does not say which side is left. `space_code` is the NIfTI code of the form that was used (0
-    unknown, 1 scanner, 2 aligned, 4 MNI). `header_spacing_mm` is what the header claims beside the affine.
+    unknown, 1 scanner, 2 aligned, 4 MNI). `header_spacing_mm` is what the header claims beside the affine,
+    `echo_ms` the echo time if it names one.
     """
 
     name: str
@@ -58,6 +62,8 @@ class Scan:
     header_spacing_mm: tuple[float, ...]
     is_orientation_known: bool
     space_code: int
+    notes: tuple[str, ...] = ()
+    echo_ms: float | None = None
 
     @property
     def n_frames(self) -> int:

@@ -14,7 +14,7 @@ IMAGE_ENDINGS = (".nii", ".nii.gz", ".mgz", ".mgh", ".hdr", ".img")
 POINTER_HINT = "the content was not downloaded (git-annex or git-lfs pointer); run `datalad get` or `git lfs pull`"
 FOREIGN = (
     (b"%PDF", "a PDF"),
-    (b"PK\x03\x04", "a zip archive; unpack it and convert DICOM to NIfTI, for example with dcm2niix"),
+    (b"PK\x03\x04", "a zip archive; unpack it, and if it holds DICOM give its folder"),
     (b"\x89PNG", "a PNG picture"),
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"GIF8", "a GIF picture"),
@@ -91,7 +91,7 @@ def foreign_type(head: bytes) -> str:
         if head.startswith(magic):
             return name
     if head[128:132] == b"DICM":
-        return "a DICOM slice; convert the series to NIfTI, for example with dcm2niix"
+        return "one file of a DICOM series; give its folder"
     if head[257:262] == b"ustar":
         return "a tar archive; unpack it first"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -117,7 +117,4 @@ def _describe_folder(path: Path) -> str:
     images = [name for name in names if name.lower().endswith(IMAGE_ENDINGS)]
     if images:
         return f"is a folder with {len(images)} images (such as {images[0]}); name the file"
-    dicom = [name for name in names if name.lower().endswith((".dcm", ".ima"))]
-    if dicom:
-        return f"is a folder with {len(dicom)} DICOM files; convert them to NIfTI, for example with dcm2niix"
-    return "is a folder; looked for NIfTI and MGZ images in it, found 0; name a file"
+    return "is a folder; looked for NIfTI and MGZ images and DICOM files in it, found 0; name a file"

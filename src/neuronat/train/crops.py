@@ -57,8 +57,9 @@ class CropConfig:
 class CropSource:
     """What crops are drawn from: scans with labels, label maps of whole heads, and how labels become classes.
 
-    `tables` gives for each protocol, by source, the protocol's class of each class of the source, (C,) uint8, `mirrored` its (C,) int64 mirrored classes;
-    `head_ids` are the ids of the heads' own map, `wholehead`, by class. The protocol `brain` comes from the masks.
+    `tables` gives for each protocol, by source, the protocol's class of each class of the source, (C,) uint8;
+    `mirrored` its (C,) int64 mirrored classes; `head_ids` are the ids of the heads' own map, `wholehead`, by class.
+    The protocol `brain` comes from the masks.
     """
 
     scans: Sequence[HeadVolume]

@@ -63,7 +63,8 @@ def score_crops(
     total, correct, n_answers = torch.zeros(()), torch.zeros(len(protocols)), 0
     known = torch.zeros(len(protocols))
     for crop in crops:
-        features = net.encode(crop.grey.contiguous(memory_format=torch.channels_last_3d))
+        grey = crop.grey[:, : net.n_channels]  # a network for raw heads takes no coordinates
+        features = net.encode(grey.contiguous(memory_format=torch.channels_last_3d))
         cells = _cells(features, crop.voxels) if config.deep and isinstance(net, UNet) else ()
         losses, weights = [], []
         for index, protocol in enumerate(protocols):

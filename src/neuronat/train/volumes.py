@@ -18,6 +18,7 @@ from torch.nn import functional
 from neuronat.errors import LabelError, MissingInputError, ShapeError, UnusableInputError
 from neuronat.labels.scheme import LabelScheme
 from neuronat.record import write_whole
+from neuronat.train.teaching import Protocol
 
 __all__ = [
     "GREY_STEP",
@@ -131,25 +132,20 @@ def to_device(volume: PackedVolume, sources: Mapping[str, LabelScheme], device: 
     )
 
 
-def lookup_tables(
-    sources: Mapping[str, LabelScheme], protocols: Mapping[str, LabelScheme]
-) -> dict[str, dict[str, NDArray[np.uint8]]]:
-    """Find for each protocol the sources that give it, and the class of the protocol for each class of such a source.
+def lookup_tables(protocols: Mapping[str, Protocol], heads: LabelScheme) -> dict[str, dict[str, NDArray[np.uint8]]]:
+    """Find for each protocol the sources that teach it, and its class for each class of such a source.
 
     Parameters
     ----------
-    sources, protocols : mapping of str to LabelScheme
-        By name. A protocol is given by the source of its name, and by those that map onto it.
+    protocols : mapping of str to Protocol
+        What is taught, by name.
+    heads : LabelScheme
+        Scheme of the label maps of whole heads, which teach the protocols that it maps onto.
 
     Returns
     -------
     dict of str to dict of str to (C,) uint8
         By protocol and source; the protocol's own source comes first.
-
-    Raises
-    ------
-    LabelError
-        If no source gives a protocol.
 
     Notes
     -----
@@ -157,10 +153,8 @@ def lookup_tables(
     """
     tables = {}
     for name, protocol in protocols.items():
-        givers = sorted((s for s, scheme in sources.items() if s == name or name in scheme.mappings), key=name.__ne__)
-        if not givers:
-            raise LabelError(f"protocol {name}: no label map gives it; the training set has {', '.join(sources)}")
-        tables[name] = {s: protocol.classes_of(sources[s].mapped_ids(np.array(sources[s].ids), name)) for s in givers}
+        sources = [protocol.source, *([heads] if name in heads.mappings else [])]
+        tables[name] = {s.name: protocol.scheme.classes_of(s.mapped_ids(np.array(s.ids), name)) for s in sources}
     return tables
 
 

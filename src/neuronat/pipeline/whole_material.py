@@ -1,0 +1,105 @@
+"""The scans of a training of several protocols: found, checked, packed once, divided into trained on and held out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from neuronat.config import WholeRecipe, resolved_path
+from neuronat.errors import ConfigError, MissingInputError
+from neuronat.labels.scheme import LabelScheme, load_scheme
+from neuronat.pipeline.material import held_out_names
+from neuronat.record import write_text
+from neuronat.train.gathering import pack_head, pack_protocol_scan
+from neuronat.train.protocols import find_protocol_scans
+from neuronat.train.teaching import Protocol, load_protocols, require_taught
+from neuronat.train.volumes import PackedVolume, read_volume_file, write_volume_file
+
+__all__ = ["Material", "packed_volumes"]
+
+INDEX = "scans.tsv"
+HEAD = "head"
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a training has: volumes to train on, held out, and painted heads; and what it teaches."""
+
+    training: list[PackedVolume]
+    held_out: list[PackedVolume]
+    heads: list[PackedVolume]
+    protocols: Mapping[str, Protocol]
+
+    @property
+    def schemes(self) -> dict[str, LabelScheme]:
+        """The scheme of each protocol."""
+        return {name: protocol.scheme for name, protocol in self.protocols.items()}
+
+
+def packed_volumes(recipe: WholeRecipe, path: Path, progress: Progress) -> Material:
+    """Return the volumes of a recipe, packed before or now.
+
+    Raises
+    ------
+    MissingInputError, UnusableInputError, GridError, LabelError
+        If a scan or a label map cannot be packed.
+    ConfigError
+        If the table of folds does not fit the scans, or nothing is left to train on.
+
+    Notes
+    -----
+    Source: ours. A complete packed folder is used as it is, so a training can run where the scans are not; remove the
+    folder to pack anew.
+    """
+    protocols = load_protocols(recipe.protocols, merged_from=recipe.merged_from)
+    packed = resolved_path(recipe.whole.packed, path)
+    if not (packed / INDEX).is_file():
+        _pack(recipe, path, protocols, progress)
+    rows = [line.split("\t") for line in (packed / INDEX).read_text(encoding="utf-8").splitlines()]
+    volumes = {name: read_volume_file(packed / f"{name}.npz") for name, _ in rows}
+    scans = [name for name, kind in rows if kind != HEAD]
+    held = held_out_names(recipe.whole.folds, recipe.whole.held_out, path, scans)
+    if held >= set(scans):
+        raise ConfigError(f"{path.name}: every scan is held out; leave at least one to train on")
+    return Material(
+        training=[volumes[n] for n in scans if n not in held],
+        held_out=[volumes[n] for n in scans if n in held],
+        heads=[volumes[n] for n, kind in rows if kind == HEAD],
+        protocols=protocols,
+    )
+
+
+def _pack(recipe: WholeRecipe, path: Path, protocols: Mapping[str, Protocol], progress: Progress) -> None:
+    """Pack every scan and head; the index is written last, so that a packed folder is whole or not there."""
+    data = recipe.whole
+    packed = resolved_path(data.packed, path)
+    folder = resolved_path(data.folder, path)
+    places = [resolved_path(place, path) for place in data.label_folders]
+    scans = find_protocol_scans(folder, scans=data.scans, label_folders=places)
+    heads = _find_heads(recipe, path)
+    if not heads:
+        require_taught(scans, protocols)
+    sources = {p.source.name: p.source for p in protocols.values()}
+    rows = []
+    for index, scan in enumerate(scans):
+        progress(f"packing {scan.name}", index / (len(scans) + len(heads)))
+        write_volume_file(pack_protocol_scan(scan, sources, data.mask_ending), packed)
+        rows.append(f"{scan.name}\tscan\n")
+    for index, head in enumerate(heads):
+        progress(f"packing {head.name}", (len(scans) + index) / (len(scans) + len(heads)))
+        volume = pack_head(head, load_scheme("wholehead"), is_cropped=recipe.network.has_coordinates)
+        write_volume_file(volume, packed)
+        rows.append(f"{volume.name}\t{HEAD}\n")
+    write_text(packed / INDEX, "".join(rows))
+
+
+def _find_heads(recipe: WholeRecipe, path: Path) -> list[Path]:
+    """Find the label maps of whole heads."""
+    if not recipe.whole.heads:
+        return []
+    pattern = resolved_path(recipe.whole.heads, path)
+    found = sorted(pattern.parent.glob(pattern.name))
+    if not found:
+        raise MissingInputError(f"{pattern.name}: no whole-head label maps match it; check the recipe's heads")
+    return found

@@ -1,0 +1,187 @@
+"""Training a network of several protocols: the recipe's scans are packed, the network trained, validated and stored."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from neuronat import __version__
+from neuronat.config import WholeRecipe, resolved_path
+from neuronat.errors import ConfigError, LabelError
+from neuronat.labels.scheme import LabelScheme, load_scheme
+from neuronat.nets.card import Accuracy, ModelCard, ScanSpec, StageSpec, TrainingRecord
+from neuronat.nets.network import build_network
+from neuronat.nets.neuronet import NeuroNet
+from neuronat.nets.store import Model, load_model, save_model
+from neuronat.nets.unet import UNet
+from neuronat.pipeline.budget import Budget
+from neuronat.pipeline.whole_material import Material, packed_volumes
+from neuronat.train.course import Course, Exercise, follow_course
+from neuronat.train.crops import CropSource, draw_crop
+from neuronat.train.journal import total_seconds
+from neuronat.train.lessons import score_crops
+from neuronat.train.validate import mean_dice, validation_table
+from neuronat.train.validate_whole import validate_whole
+from neuronat.train.volumes import lookup_tables, to_device
+
+__all__ = ["make_source", "make_whole_card", "train_whole"]
+
+HEADS = "wholehead"
+
+Progress = Callable[[str, float], None]
+
+
+def train_whole(recipe: WholeRecipe, path: Path, budget: Budget, progress: Progress) -> Path | None:
+    """Train the network that a recipe describes, as far as the minutes carry.
+
+    Parameters
+    ----------
+    recipe : WholeRecipe
+        What to train, on what.
+    path : Path
+        The recipe's file, which its paths are relative to.
+    budget : Budget
+        Device, minutes, resume.
+    progress : callable
+        Takes a line of text and the share done, in [0, 1].
+
+    Returns
+    -------
+    Path or None
+        The model's folder; None where the minutes were over first.
+
+    Raises
+    ------
+    ConfigError
+        If the recipe does not fit, or its folder holds a training and `resume` is off.
+    MissingInputError, UnusableInputError, LabelError, GridError
+        If the scans cannot be trained on.
+
+    Notes
+    -----
+    Source: [NEURONET] training.
+    """
+    began = time.monotonic()
+    folder = resolved_path(recipe.folder, path)
+    if not budget.resume and any(folder.glob("checkpoint-*.pt")):
+        raise ConfigError(f"{folder.name}: holds a training already; add --resume, or give another folder")
+    material = packed_volumes(recipe, path, progress)
+    source = make_source(material, budget.device)
+    net = _start(recipe, path, material).to(budget.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    course = Course(
+        folder=folder,
+        max_minutes=budget.max_minutes - (time.monotonic() - began) / 60,
+        resume=budget.resume,
+        progress=lambda done, line: progress(line, done),
+    )
+    if not follow_course(net, _exercise(net, recipe, source), recipe.training, course):
+        return None
+    dice = validate_whole(net.eval(), material.held_out, material.protocols, budget.device, progress)
+    for protocol, scores in dice.items():
+        table = validation_table(scores, material.schemes[protocol])
+        (folder / f"validation-{protocol}.tsv").write_text(table, encoding="utf-8")
+    card = make_whole_card(recipe, material, total_seconds(folder / "log.jsonl"), dice)
+    save_model(Model(card, {"whole": net.cpu()}, material.schemes), folder / recipe.name, overwrite=True)
+    return folder / recipe.name
+
+
+def make_source(material: Material, device: torch.device) -> CropSource:
+    """Put the scans and heads of a training on a device."""
+    heads = load_scheme(HEADS)
+    sources = {p.source.name: p.source for p in material.protocols.values()} | {HEADS: heads}
+    tables = lookup_tables(material.protocols, heads)
+    schemes = material.schemes
+    return CropSource(
+        scans=[to_device(volume, sources, device) for volume in material.training],
+        heads=[to_device(volume, sources, device) for volume in material.heads],
+        tables={p: {s: torch.from_numpy(t).to(device) for s, t in found.items()} for p, found in tables.items()},
+        mirrored={p: torch.from_numpy(schemes[p].mirrored_classes).to(device) for p in tables},
+        head_ids=heads.ids,
+    )
+
+
+def _exercise(net: NeuroNet | UNet, recipe: WholeRecipe, source: CropSource) -> Exercise:
+    """Draw crops, score all protocols."""
+    order = list(net.config.protocols)
+    return Exercise(
+        draw=lambda chance: [draw_crop(source, recipe.crops, chance) for _ in range(recipe.training.n_blocks)],
+        score=lambda crops: score_crops(net, crops, order, recipe.loss),
+        n_tasks=len(order),
+        settings={"crops": asdict(recipe.crops), "loss": asdict(recipe.loss), "protocols": order},
+    )
+
+
+def _spec(recipe: WholeRecipe, schemes: Mapping[str, LabelScheme]) -> StageSpec:
+    """Describe the network for the card."""
+    protocols = {name: scheme.n_classes for name, scheme in schemes.items()}
+    shape = recipe.network
+    if shape.architecture == "neuronet":
+        return StageSpec(architecture="neuronet", protocols=protocols)
+    return StageSpec(
+        architecture="unet",
+        protocols=protocols,
+        filters=shape.filters,
+        n_features=shape.n_features,
+        n_hidden=shape.n_hidden,
+        n_coordinates=6 * shape.has_coordinates,
+    )
+
+
+def _start(recipe: WholeRecipe, path: Path, material: Material) -> NeuroNet | UNet:
+    """Return a new network, or one with the weights of the model in `start_from`."""
+    torch.manual_seed(recipe.training.seed)
+    config = _spec(recipe, material.schemes).network_config
+    net = build_network(config)
+    if recipe.network.start_from:
+        start = load_model(resolved_path(recipe.network.start_from, path)).whole
+        if start is None or start.config != config:
+            raise ConfigError(f"{path.name}: start_from is another kind of network than the recipe's")
+        net.load_state_dict(start.state_dict())
+    if not isinstance(net, NeuroNet | UNet):
+        raise ConfigError(f"{path.name}: a network of whole scans is needed")
+    return net
+
+
+def make_whole_card(
+    recipe: WholeRecipe, material: Material, seconds: float, dice: Mapping[str, Mapping[str, Mapping[int, float]]]
+) -> ModelCard:
+    """Write the card of a trained model; `dice` by protocol, held-out scan and structure id."""
+    held = ", ".join(volume.name for volume in material.held_out)
+    means = {protocol: list(mean_dice(scores).values()) for protocol, scores in dice.items()}
+    if not material.schemes:
+        raise LabelError("no protocol was trained")
+    return ModelCard(
+        name=recipe.name,
+        description=recipe.description,
+        stages={"whole": _spec(recipe, material.schemes)},
+        schemes=tuple(material.schemes),
+        training=TrainingRecord(
+            material=recipe.whole.material or recipe.whole.scans,
+            n_scans=len(material.training) + len(material.heads),
+            recipe={
+                "training": asdict(recipe.training),
+                "crops": asdict(recipe.crops),
+                "loss": asdict(recipe.loss),
+                "start_from": recipe.network.start_from,
+            },
+            seed=recipe.training.seed,
+            duration_s=seconds,
+            neuronat_version=__version__,
+        ),
+        licence=recipe.whole.licence,
+        credits=recipe.whole.credits,
+        accuracy=tuple(
+            Accuracy(measure=f"mean Dice, {protocol}", value=float(np.mean(values)), measured_on=f"{held}, held out")
+            for protocol, values in means.items()
+            if values
+        ),
+        scan=ScanSpec(
+            normalization="white 1.00, grey 0.65, zero outside the mask"
+            if recipe.network.has_coordinates
+            else "mean 1 of the brighter half",
+            needs_mask=recipe.network.has_coordinates,
+        ),
+    )

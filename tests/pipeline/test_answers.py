@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+
+from neuronat.errors import ModelError, UnusableInputError
+from neuronat.labels.scheme import load_scheme
+from neuronat.nets.card import ModelCard, StageSpec, TrainingRecord
+from neuronat.nets.network import build_network
+from neuronat.nets.store import Model
+from neuronat.pipeline import answers
+from neuronat.pipeline.answers import answer_whole, find_brain
+from neuronat.prepare.scan import prepare_scan
+
+CPU = torch.device("cpu")
+
+
+def make_model(n_coordinates: int = 0) -> Model:
+    protocols = {"tissue": 4, "brain": 2}
+    spec = StageSpec(
+        architecture="unet", protocols=protocols, filters=(4, 6), n_features=5, n_hidden=7, n_coordinates=n_coordinates
+    )
+    card = ModelCard(
+        name="tiny",
+        description="made by a test",
+        stages={"whole": spec},
+        schemes=tuple(protocols),
+        training=TrainingRecord(material="none", n_scans=0),
+        licence="CC0-1.0",
+    )
+    torch.manual_seed(0)
+    network = build_network(spec.network_config).eval()
+    return Model(card, {"whole": network}, {name: load_scheme(name) for name in protocols})
+
+
+def quiet(_step: str, _done: float) -> None:
+    """Take progress and do nothing."""
+
+
+@pytest.mark.parametrize("n_coordinates", [0, 6])
+def test_every_voxel_of_the_mask_gets_its_most_probable_class(phantom, n_coordinates):
+    volume, _, mask = phantom
+    prepared = prepare_scan(volume, mask)
+    (answer,) = answer_whole(make_model(n_coordinates), prepared, ("tissue",), CPU, quiet).values()
+    channels = np.stack(list(answer.channels()))
+    assert channels.shape == (4, np.count_nonzero(prepared.mask))
+    np.testing.assert_allclose(channels.sum(0), 1, atol=1e-5)  # float32 exponentials
+    np.testing.assert_array_equal(channels[answer.classes, np.arange(channels.shape[1])], channels.max(0))
+
+
+def test_a_brain_is_the_largest_part_without_holes(monkeypatch):
+    share = np.zeros((90, 92, 94), np.float32)
+    share[5:85, 5:85, 5:85] = 0.9
+    share[40:45, 40:45, 40:45] = 0.1  # a hole
+    share[87:89, 87:89, 87:89] = 0.9  # an islet
+    rows = np.stack([1 - share.ravel(), share.ravel()], 1)
+    monkeypatch.setattr(answers, "class_probabilities", lambda *_: rows)
+    found = find_brain(make_model(), np.ones(share.shape, np.float32), CPU, quiet)
+    expected = np.zeros(share.shape, bool)
+    expected[5:85, 5:85, 5:85] = True
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_scan_without_a_brain_is_refused(monkeypatch):
+    rows = np.tile(np.array([[0.9, 0.1]], np.float32), (20 * 22 * 24, 1))
+    monkeypatch.setattr(answers, "class_probabilities", lambda *_: rows)
+    with pytest.raises(UnusableInputError, match=r"holds no brain that could be found \(.* 0 ml\)"):
+        find_brain(make_model(), np.ones((20, 22, 24), np.float32), CPU, quiet)
+
+
+def test_a_patchwise_model_cannot_label_whole_scans(untrained_model, phantom):
+    prepared = prepare_scan(phantom[0], phantom[2])
+    with pytest.raises(ModelError, match="labels patch by patch"):
+        answer_whole(untrained_model, prepared, ("deepnat25",), CPU, quiet)

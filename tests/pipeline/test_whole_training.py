@@ -1,0 +1,126 @@
+"""A network of several protocols, from files on disk to a stored model that labels a scan."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from neuronat.errors import ConfigError, UnusableInputError, UsageError
+from neuronat.labels.scheme import load_scheme
+from neuronat.nets.store import load_model
+from neuronat.phantom import make_phantom
+from neuronat.pipeline.budget import Budget
+from neuronat.pipeline.networks import chosen_protocols
+from neuronat.pipeline.settings import SegmentConfig
+from neuronat.pipeline.training import train_recipe
+from neuronat.space.files import write_label_map, write_mask, write_volume
+from neuronat.space.volume import LabelMap
+
+BUDGET = Budget(device=torch.device("cpu"), max_minutes=60)
+RECIPE = """
+name = "tiny"
+protocols = ["deepnat25", "tissue"]
+folder = "run"
+description = "Three steps on phantoms."
+[whole]
+folder = "scans"
+scans = "*_T1w.nii.gz"
+mask_ending = "_desc-brain_mask.nii.gz"
+packed = "packed"
+folds = "folds.tsv"
+held_out = [1]
+licence = "CC0-1.0"
+[network]
+architecture = "ARCHITECTURE"
+has_coordinates = COORDINATES
+filters = [4, 6, 8]
+n_features = 5
+n_hidden = 8
+[training]
+iterations = 3
+n_blocks = 1
+optimizer = "adam"
+averaging = 0.5
+[crops]
+extent = 32
+n_inside = 300
+n_anywhere = 50
+share_composite = 0.0
+share_painted = 0.0
+[loss]
+dice = 0.5
+[loss.weights]
+tissue = 0.5
+"""
+
+
+def silent(_step, _done):
+    """Show nothing."""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two phantoms; only the first has tissues."""
+    for number in (1, 2):
+        volume, labels, mask = make_phantom((40, 42, 44), np.random.default_rng(number))
+        start = f"sub-0{number}"
+        scans = tmp_path / "scans"
+        write_volume(scans / f"{start}_T1w.nii.gz", volume)
+        write_label_map(scans / f"{start}_seg-deepnat25_dseg.nii.gz", labels)
+        write_mask(scans / f"{start}_desc-brain_mask.nii.gz", mask, volume.affine)
+    tissue = np.select([volume.values > 90, volume.values > 60, mask], [3, 2, 1], 0).astype(np.int32)
+    path = scans / "sub-02_seg-tissue_dseg.nii.gz"
+    write_label_map(path, LabelMap(tissue, volume.affine, load_scheme("tissue")))
+    (tmp_path / "folds.tsv").write_text("scan\tfold\nsub-01\t1\nsub-02\t0\n")
+    return tmp_path
+
+
+def write_recipe(folder, architecture="unet", coordinates="true", **changes):
+    text = RECIPE.replace("ARCHITECTURE", architecture).replace("COORDINATES", coordinates)
+    for old, new in changes.items():
+        text = text.replace(*new) if isinstance(new, tuple) else text.replace(old, new)
+    path = folder / "tiny.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("architecture", "coordinates"), [("unet", "true"), ("unet", "false"), ("neuronet", "false")])
+def test_a_recipe_becomes_a_model_of_several_protocols(folder, architecture, coordinates):
+    trained = train_recipe(write_recipe(folder, architecture, coordinates), BUDGET, silent)
+    model = load_model(trained)
+    assert tuple(model.schemes) == ("deepnat25", "tissue")
+    assert model.whole is not None
+    assert [(a.measure, a.measured_on) for a in model.card.accuracy] == [("mean Dice, deepnat25", "sub-01, held out")]
+    assert (folder / "run" / "validation-deepnat25.tsv").read_text().startswith("scan\tindex\tname\tdice\nsub-01\t2\t")
+    assert chosen_protocols([model], SegmentConfig(models=("tiny",))) == {"deepnat25": model, "tissue": model}
+
+
+@pytest.mark.slow
+def test_a_training_out_of_minutes_goes_on(folder):
+    path = write_recipe(folder)
+    assert train_recipe(path, Budget(device=torch.device("cpu"), max_minutes=0), silent) is None
+    with pytest.raises(ConfigError, match="run: holds a training already; add --resume"):
+        train_recipe(path, BUDGET, silent)
+    assert train_recipe(path, Budget(device=torch.device("cpu"), max_minutes=9, resume=True), silent) is not None
+    lines = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["iteration"] == 3
+    assert len(lines[-1]["accuracy_per_task"]) == 2
+
+
+def test_what_nothing_teaches_is_named_before_the_first_step(folder):
+    path = write_recipe(folder, protocols=('["deepnat25", "tissue"]', '["deepnat25", "hmrf"]'))
+    with pytest.raises(UnusableInputError, match="no scan has a label map of hmrf"):
+        train_recipe(path, BUDGET, silent)
+    assert not (folder / "packed" / "scans.tsv").exists()
+
+
+def test_a_published_network_takes_no_coordinates(folder):
+    with pytest.raises(ConfigError, match="the published neuronet takes no coordinates"):
+        train_recipe(write_recipe(folder, "neuronet", "true"), BUDGET, silent)
+
+
+def test_an_unknown_protocol_of_a_model_is_a_usage_error():
+    with pytest.raises(UsageError, match="protocol spleen is not known; the models offer"):
+        chosen_protocols([], SegmentConfig(models=("tiny",), protocols=("spleen",)))
