@@ -151,6 +151,38 @@ def test_other_settings_are_refused_with_the_difference_before_anything_runs(
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*_done.json")} == before
 
 
+def test_row_54_subjects_unknown_named_twice_or_without_a_t1w(command: Run, finished, data_set: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    unknown = command("bids", data_set, out, "participant", "--participant-label", "1")
+    assert (unknown.exit_code, unknown.stderr.count("\n")) == (2, 1)
+    assert "sub-1: not in the data set; near are sub-01" in unknown.stderr
+    twice = command("bids", data_set, out, "participant", "--participant-label", "01", "sub-01")
+    assert (twice.exit_code, twice.stderr.splitlines()[0].startswith("1 scans; ")) == (0, True), twice.stderr
+    without = command("bids", data_set, out, "participant", "--participant-label", "01", "03")
+    assert without.exit_code == 1
+    assert "sub-03: failed, no T1w image that fits the filters; check the data set" in without.stderr
+    rows = json.loads(command("status", out, "--json").stdout)["scans"]
+    assert {row["state"] for row in rows if row["stem"] == "sub-03"} == {"failed"}
+
+
+def test_row_55_several_runs_of_a_subject_are_several_scans_unless_a_filter_picks_one(
+    command: Run, finished, data_set: Path, tmp_path: Path
+):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    stems = [f"sub-02_ses-a_run-{run}" for run in (1, 2)]
+    for stem in stems:
+        assert json.loads((out / f"sub-02/ses-a/anat/{stem}_done.json").read_text())["inputs"].keys() == {
+            f"{stem}_T1w.nii.gz"
+        }
+        (out / f"sub-02/ses-a/anat/{stem}_done.json").unlink()
+    (tmp_path / "filter.json").write_text('{"t1w": {"run": 2}}')
+    done = command("bids", data_set, out, "participant", "--bids-filter-file", tmp_path / "filter.json")
+    assert done.exit_code == 0, done.stderr
+    assert [(out / f"sub-02/ses-a/anat/{stem}_done.json").exists() for stem in stems] == [False, True]
+
+
 def test_status_tells_machines_everything(command: Run, finished):
     told = json.loads(command("status", finished[0], "--json", "--verify").stdout)
     assert told["exit_code"] == 1

@@ -12,6 +12,7 @@ from neuronat import __version__
 from neuronat.cohort.entry import Entry, Job, Row, key_of
 from neuronat.cohort.locks import is_held, lock_path, stem_of_lock
 from neuronat.errors import MissingInputError, UsageError
+from neuronat.pipeline.plan import lacks_report
 from neuronat.pipeline.settings import result_settings
 from neuronat.record import Marker, broken_outputs, differences, marker_path, read_marker, shown_name, write_text
 
@@ -128,7 +129,7 @@ def require_same_making(entries: Sequence[Entry], job: Job, models: dict[str, st
 
 def is_tolerable(difference: str) -> bool:
     """Tell whether a differing result is simply made anew: its scan has changed, or its report had failed."""
-    return difference.startswith(("inputs ", "settings report: False there"))
+    return difference.startswith("inputs ") or lacks_report(difference)
 
 
 def _folders(out: Path) -> Iterator[tuple[str, set[str]]]:

@@ -19,7 +19,7 @@ from neuronat.record import (
 )
 from neuronat.space.reading import hash_of_scan
 
-__all__ = ["Task", "plan_task", "plan_tasks", "require_distinct"]
+__all__ = ["Task", "lacks_report", "plan_task", "plan_tasks", "require_distinct"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,14 +48,16 @@ def plan_tasks(scans: Sequence[Path], out: Path, config: SegmentConfig, models: 
 
     Notes
     -----
-    Source: ours. A result whose files are missing or changed counts as not there.
+    Source: ours. A result whose files are missing or changed counts as not there; one without the report that is
+    wanted is made anew, for nothing is lost with it.
     """
     tasks = tuple(plan_task(scan, out, config, models) for scan in scans)
     for task in tasks:
-        if task.differing and not config.overwrite:
+        others = [line for line in task.differing if not lacks_report(line)]
+        if others and not config.overwrite:
             raise UsageError(
                 f"{shown_name(task.scan)}: the output folder holds another result of {task.stem} "
-                f"({'; '.join(task.differing)}); use --overwrite or another folder"
+                f"({'; '.join(others)}); use --overwrite or another folder"
             )
     return tasks
 
@@ -76,6 +78,11 @@ def plan_task(scan: Path, out: Path, config: SegmentConfig, models: Sequence[Mod
         return Task(scan=scan, stem=stem, wanted=wanted)
     differing, outputs = differences(there, wanted), tuple(sorted(there.outputs))
     return Task(scan=scan, stem=stem, wanted=wanted, is_done=not differing, outputs=outputs, differing=differing)
+
+
+def lacks_report(difference: str) -> bool:
+    """Tell whether a result differs in that its report had failed, or was not wanted then."""
+    return difference.startswith("settings report: False there")
 
 
 def require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) -> None:
