@@ -12,8 +12,7 @@ from neuronat import __version__
 from neuronat.cohort.entry import Entry, Job, Row, key_of
 from neuronat.cohort.locks import is_held, lock_path, stem_of_lock
 from neuronat.errors import MissingInputError, UsageError
-from neuronat.pipeline.plan import lacks_report
-from neuronat.pipeline.settings import result_settings
+from neuronat.pipeline.settings import lacks_report, result_settings
 from neuronat.record import Marker, broken_outputs, differences, marker_path, read_marker, shown_name, write_text
 
 __all__ = [

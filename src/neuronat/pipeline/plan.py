@@ -7,7 +7,7 @@ from pathlib import Path
 from neuronat import __version__
 from neuronat.errors import NeuronatError, UsageError
 from neuronat.nets.store import Model
-from neuronat.pipeline.settings import SegmentConfig, result_settings
+from neuronat.pipeline.settings import SegmentConfig, lacks_report, result_settings
 from neuronat.record import (
     Marker,
     broken_outputs,
@@ -19,7 +19,7 @@ from neuronat.record import (
 )
 from neuronat.space.reading import hash_of_scan
 
-__all__ = ["Task", "lacks_report", "plan_task", "plan_tasks", "require_distinct"]
+__all__ = ["Task", "plan_task", "plan_tasks", "require_distinct"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -78,11 +78,6 @@ def plan_task(scan: Path, out: Path, config: SegmentConfig, models: Sequence[Mod
         return Task(scan=scan, stem=stem, wanted=wanted)
     differing, outputs = differences(there, wanted), tuple(sorted(there.outputs))
     return Task(scan=scan, stem=stem, wanted=wanted, is_done=not differing, outputs=outputs, differing=differing)
-
-
-def lacks_report(difference: str) -> bool:
-    """Tell whether a result differs in that its report had failed, or was not wanted then."""
-    return difference.startswith("settings report: False there")
 
 
 def require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from neuronat.errors import ConfigError
 from neuronat.space.scan import ReadOptions
 
-__all__ = ["Progress", "SegmentConfig", "no_progress", "result_settings"]
+__all__ = ["Progress", "SegmentConfig", "lacks_report", "no_progress", "result_settings"]
 
 Progress = Callable[[str, float], None]
 """Takes the name of the step at hand and the share of the whole that is done, in [0, 1]."""
@@ -101,3 +101,8 @@ def result_settings(config: SegmentConfig) -> dict[str, Any]:
 
 def no_progress(_step: str, _done: float) -> None:
     """Show nothing."""
+
+
+def lacks_report(difference: str) -> bool:
+    """Tell whether a result differs in that its report had failed, or was not wanted then."""
+    return difference.startswith("settings report: False there")
