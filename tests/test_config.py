@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from neuronat.config import read_recipe, resolved_path
+from neuronat.config import WholeRecipe, read_recipe, resolved_path
 from neuronat.errors import ConfigError, MissingInputError
 
 MINIMAL = """
@@ -78,4 +78,15 @@ def test_paths_are_relative_to_the_recipe_and_know_the_data_folder(tmp_path, mon
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].glob("recipes/*.toml")), ids=lambda p: p.stem)
 def test_the_recipes_that_come_along_can_be_read(path):
-    assert read_recipe(path).data.licence == "CC-BY-NC-3.0"
+    recipe = read_recipe(path)
+    data = recipe.whole if isinstance(recipe, WholeRecipe) else recipe.data
+    assert data.licence == "CC-BY-NC-3.0"
+
+
+@pytest.mark.parametrize("name", ["neuronet", "neuronet-split", "neuronet-published"])
+def test_the_recipes_of_whole_scan_networks_are_read(name):
+    recipe = read_recipe(Path(__file__).resolve().parents[1] / "recipes" / f"{name}.toml")
+    assert isinstance(recipe, WholeRecipe)
+    assert recipe.name == name
+    assert "neuromorphometrics" in recipe.protocols
+    assert recipe.merged_from["tissue5"] == "neuromorphometrics"

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from neuronat.errors import ShapeError
-from neuronat.infer.protocols import class_probabilities, most_probable, probability_channels
+from neuronat.infer.protocols import Coarser, class_probabilities, most_probable, probability_channels
 from neuronat.infer.tiles import ScanFeatures, TileConfig, encode_scan
 from neuronat.nets.neuronet import NeuroNet, NeuroNetConfig
 from neuronat.nets.unet import UNet, UNetConfig
@@ -59,3 +59,14 @@ def test_a_mask_of_another_grid_is_refused():
     features = ScanFeatures((torch.zeros(32, 4, 4, 8),), (4, 4, 6))
     with pytest.raises(ShapeError, match=r"\(4, 4, 5\) voxels, the features are of a scan of \(4, 4, 6\)"):
         most_probable(net, features, "fine", np.zeros((4, 4, 5), bool))
+
+
+def test_fine_classes_agree_with_a_coarser_label(answered):
+    net, features, mask, expected = answered
+    groups = (np.arange(37) % 3).astype(np.uint8)
+    coarse = (np.arange(len(expected)) % 3).astype(np.uint8)
+    classes, probabilities = most_probable(net, features, "fine", mask, Coarser(coarse, groups))
+    allowed = np.where(groups[None] == coarse[:, None], expected, 0)
+    np.testing.assert_array_equal(groups[classes], coarse)
+    np.testing.assert_array_equal(allowed[np.arange(len(classes)), classes], allowed.max(1))
+    np.testing.assert_allclose(probabilities, allowed.max(1), atol=2e-3)  # scores lowered and raised again by 1e4

@@ -13,15 +13,31 @@ from neuronat.infer.tiles import ScanFeatures
 from neuronat.nets.neuronet import NeuroNet
 from neuronat.nets.unet import UNet
 
-__all__ = ["class_probabilities", "most_probable", "probability_channels"]
+__all__ = ["Coarser", "class_probabilities", "most_probable", "probability_channels"]
 
 CHUNK = 2**17
 GROUP = 16
+CONTRADICTION = 1e4
+
+
+@dataclass(frozen=True, eq=False)
+class Coarser:
+    """Labels of a coarser protocol: `classes` (V,) at the voxels asked; `groups` (C,), which of them each class is in.
+
+    Every coarse class must have at least one fine one.
+    """
+
+    classes: NDArray[np.uint8]
+    groups: NDArray[np.uint8]
 
 
 @torch.inference_mode()
 def most_probable(
-    net: NeuroNet | UNet, features: ScanFeatures, protocol: str, mask: NDArray[np.bool_]
+    net: NeuroNet | UNet,
+    features: ScanFeatures,
+    protocol: str,
+    mask: NDArray[np.bool_],
+    within: Coarser | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Return the most probable class of a protocol at each voxel of a mask, and how probable it is.
 
@@ -35,13 +51,15 @@ def most_probable(
         One of the network's.
     mask : (I, J, K) bool
         Where to answer.
+    within : Coarser, optional
+        Labels of a coarser protocol that the classes have to agree with.
 
     Returns
     -------
     classes : (V,) uint8
         In the order of `np.argwhere(mask)`.
     probabilities : (V,) float32
-        Of these classes.
+        Of these classes, among all.
 
     Raises
     ------
@@ -56,12 +74,14 @@ def most_probable(
     best, sums = torch.full((n_voxels,), -torch.inf), torch.full((n_voxels,), -torch.inf)
     classes = torch.zeros(n_voxels, dtype=torch.uint8)
     for block in _blocks(net, features, protocol, mask):
-        here = block.scores.max(1)
+        here = _allowed(block, within).max(1)
         is_better = here.values > best[block.voxels]
         found = (here.indices + block.classes.start).to(torch.uint8)
         classes[block.voxels] = torch.where(is_better, found, classes[block.voxels])
         best[block.voxels] = torch.maximum(best[block.voxels], here.values)
         sums[block.voxels] = torch.logaddexp(sums[block.voxels], block.scores.logsumexp(1))
+    if within is not None:
+        best = torch.where(best < sums - CONTRADICTION / 2, best + CONTRADICTION, best)
     return classes.numpy(), torch.exp(best - sums).numpy()
 
 
@@ -105,6 +125,15 @@ class _Block:
     voxels: slice
     classes: slice
     scores: Tensor
+
+
+def _allowed(block: _Block, within: Coarser | None) -> Tensor:
+    """Return a block's scores, those of classes that contradict the coarser label far below all others."""
+    if within is None:
+        return block.scores
+    groups = torch.from_numpy(within.groups[block.classes])
+    agrees = torch.from_numpy(within.classes[block.voxels])[:, None] == groups
+    return torch.where(agrees, block.scores, block.scores - CONTRADICTION)
 
 
 def _blocks(

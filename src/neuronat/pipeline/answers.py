@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -15,9 +16,11 @@ from neuronat.errors import ConfigError, ModelError, UnusableInputError
 from neuronat.infer.cascade import brain_probabilities
 from neuronat.infer.dense import DenseConfig
 from neuronat.infer.islands import IslandConfig, without_islands
-from neuronat.infer.protocols import class_probabilities, most_probable, probability_channels
+from neuronat.infer.protocols import Coarser, class_probabilities, most_probable, probability_channels
 from neuronat.infer.tiles import TileConfig, encode_scan
+from neuronat.labels.scheme import LabelScheme, load_scheme
 from neuronat.nets.store import Model
+from neuronat.pipeline.networks import REFINES
 from neuronat.pipeline.settings import Progress, SegmentConfig
 from neuronat.prepare.intensity import scale_brightness
 from neuronat.prepare.scan import PreparedScan
@@ -76,12 +79,13 @@ def answer_whole(
     model: Model,
     prepared: PreparedScan,
     protocols: tuple[str, ...],
-    device: torch.device,
+    tiles: TileConfig,
     progress: Progress,
-    *,
-    tile_vox: int = 64,
+    coarser: Mapping[str, NDArray[np.uint8]] = MappingProxyType({}),
 ) -> Mapping[str, Answer]:
     """Let a NeuroNet label a prepared brain in several protocols, in one pass; smaller tiles need less memory.
+
+    `coarser` holds classes (N,) of coarse protocols found before; fine ones of the same rater agree with them.
 
     Notes
     -----
@@ -96,15 +100,24 @@ def answer_whole(
         channels = np.concatenate([prepared.intensities[None], coordinates])
     else:
         channels = scale_brightness(prepared.intensities)[None]
-    config = TileConfig(device=device, most_voxels=min(4_000_000, 16 * tile_vox**3))
-    features = encode_scan(net.to(device), channels, config, lambda done: progress("encoding", 0.1 + 0.6 * done))
+    features = encode_scan(net.to(tiles.device), channels, tiles, lambda done: progress("encoding", 0.1 + 0.6 * done))
     answers = {}
     for number, protocol in enumerate(protocols):
         progress(protocol, 0.7 + 0.3 * number / len(protocols))
-        classes, certainty = most_probable(net, features, protocol, prepared.mask)
+        within = _coarser(model.schemes[protocol], coarser)
+        classes, certainty = most_probable(net, features, protocol, prepared.mask, within)
         later = partial(probability_channels, net, features, protocol, prepared.mask)
         answers[protocol] = Answer(classes, certainty, later)
     return answers
+
+
+def _coarser(scheme: LabelScheme, coarser: Mapping[str, NDArray[np.uint8]]) -> Coarser | None:
+    """Return what a protocol's labels have to agree with, if anything."""
+    name = REFINES.get(scheme.name)
+    if name is None or name not in coarser:
+        return None
+    groups = load_scheme(name).classes_of(scheme.mapped_ids(np.array(scheme.ids), name))
+    return Coarser(coarser[name], groups)
 
 
 def find_brain(model: Model, grey: NDArray[np.float32], device: torch.device, progress: Progress) -> NDArray[np.bool_]:

@@ -9,21 +9,15 @@ from neuronat.errors import UnusableInputError, UsageError
 from neuronat.nets.store import Model, load_model, read_model_card, shipped_models
 from neuronat.pipeline.settings import SegmentConfig
 
-__all__ = [
-    "BRAIN",
-    "DEFAULT_MODELS",
-    "DEFAULT_PROTOCOLS",
-    "Networks",
-    "chosen_protocols",
-    "load_models",
-    "require_stripper",
-]
+__all__ = ["BRAIN", "DEFAULT_MODELS", "DEFAULT_PROTOCOLS", "REFINES", "Networks", "chosen_protocols", "load_models"]
 
 BRAIN = "brain"
 """The protocol of brain masks; its answer is the mask, not a label map."""
 NO_STRIPPER = "is a raw head, and no model at hand finds the brain in it; remove the skull, or give a brain --mask"
 DEFAULT_MODELS = ("deepnat", "neuronet")
 DEFAULT_PROTOCOLS = ("deepnat25", "neuromorphometrics")
+REFINES = {"neuromorphometrics": "deepnat25"}
+"""Fine protocols whose labels have to agree with a coarse one's, if another model gave that (decision 0029)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,7 +51,13 @@ def smooth_noise(n_channels: int, extent: int, knots: int, generator: torch.Gene
 
 
 def random_places(
-    centre: Tensor, extent: int, config: DeformConfig, generator: torch.Generator, *, is_mirrored: bool
+    centre: Tensor,
+    extent: int,
+    config: DeformConfig,
+    generator: torch.Generator,
+    *,
+    is_mirrored: bool,
+    step_vox: float = 1.0,
 ) -> Tensor:
     """Return where the voxels of a deformed crop lie in a scan.
 
@@ -67,6 +73,8 @@ def random_places(
         Source of chance; its device holds the result.
     is_mirrored : bool
         Exchange left and right, the first axis.
+    step_vox : float
+        Distance of the crop's voxels, in voxels of the scan.
 
     Returns
     -------
@@ -78,6 +86,7 @@ def random_places(
     Source: ours.
     """
     axis = torch.arange(extent, device=centre.device, dtype=torch.float32) - (extent - 1) / 2
+    axis *= step_vox
     offsets = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"))
     matrix = _random_matrix(config, generator)
     if is_mirrored:

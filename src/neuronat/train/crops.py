@@ -27,10 +27,11 @@ class CropConfig:
     """Which crops are drawn; shares of the kinds add up to at most 1, the rest are stripped scans.
 
     `share_wild` of the painted heads have any contrast, `share_raw` of them keep what is outside the brain. Crops lie
-    within `reach` of the brain's extents from its centre.
+    within `reach` of the brain's extents from its centre; their voxels are `step_vox` of the scan's apart.
     """
 
     extent: int = 96
+    step_vox: float = 1.0
     share_composite: float = 0.4
     share_painted: float = 0.2
     share_wild: float = 0.2
@@ -140,7 +141,9 @@ def _places(
     """Draw where a crop lies and how it is bent and aged: (3, E, E, E)."""
     reach = config.reach + 0.07 * is_raw
     centre = volume.centre + uniform(-reach, reach, generator, 3) * volume.extents
-    places = random_places(centre, config.extent, config.deform, generator, is_mirrored=is_mirrored)
+    places = random_places(
+        centre, config.extent, config.deform, generator, is_mirrored=is_mirrored, step_vox=config.step_vox
+    )
     if volume.ageing is not None and config.ageing_vox and float(uniform(0, 1, generator)) < 0.6:
         coarse = places[:, ::2, ::2, ::2]
         fields = interpolate(volume.ageing, coarse / 2)
