@@ -15,10 +15,16 @@ from neuronat.prepare.scan import prepare_scan
 CPU = torch.device("cpu")
 
 
-def make_model(n_coordinates: int = 0) -> Model:
+def make_model(n_coordinates: int = 0, step_vox: int = 1) -> Model:
     protocols = {"tissue": 4, "brain": 2}
     spec = StageSpec(
-        architecture="unet", protocols=protocols, filters=(4, 6), n_features=5, n_hidden=7, n_coordinates=n_coordinates
+        architecture="unet",
+        protocols=protocols,
+        filters=(4, 6),
+        n_features=5,
+        n_hidden=7,
+        n_coordinates=n_coordinates,
+        step_vox=step_vox,
     )
     card = ModelCard(
         name="tiny",
@@ -72,3 +78,21 @@ def test_a_patchwise_model_cannot_label_whole_scans(untrained_model, phantom):
     prepared = prepare_scan(phantom[0], phantom[2])
     with pytest.raises(ModelError, match="labels patch by patch"):
         answer_whole(untrained_model, prepared, ("deepnat25",), TileConfig(device=CPU), quiet)
+
+
+def test_a_coarse_network_sees_means_and_its_answer_is_refined(monkeypatch):
+    seen = {}
+
+    def encode(_net, channels, *_):
+        seen["channels"] = channels
+
+    ramp = np.indices((71, 62, 60), np.float32)[0] + 1
+    rows = (np.indices((36, 31, 30), np.float32)[0].ravel() * 2 + 0.5) / 71  # the middle of each cube
+    monkeypatch.setattr(answers, "encode_scan", encode)
+    monkeypatch.setattr(answers, "class_probabilities", lambda *_: np.stack([1 - rows, rows], 1))
+    monkeypatch.setattr(answers, "LEAST_BRAIN_VOX", 1000)
+    found = find_brain(make_model(step_vox=2), ramp, CPU, quiet)
+    assert seen["channels"].shape == (1, 36, 31, 30)
+    expected = np.zeros(ramp.shape, bool)
+    expected[36:] = True  # 36 / 71 is the first above a half
+    np.testing.assert_array_equal(found, expected)

@@ -40,7 +40,8 @@ class StageSpec:
     """One network of the model: an architecture from the list, and the numbers that shape it.
 
     A `deepnat` has `n_classes`, `n_tasks` and `coordinates`; a `neuronet` or `unet` has `protocols`, the latter also
-    `filters`, `n_features`, `n_hidden` and `n_coordinates`.
+    `filters`, `n_features`, `n_hidden` and `n_coordinates`. `step_vox`: the network sees means over so many voxels
+    along each axis.
     """
 
     architecture: str = "deepnat"
@@ -52,8 +53,11 @@ class StageSpec:
     n_features: int = 0
     n_hidden: int = 0
     n_coordinates: int = 0
+    step_vox: int = 1
 
     def __post_init__(self) -> None:
+        if not 1 <= self.step_vox <= 8:
+            raise ModelError(f"step_vox must be 1 to 8; got {self.step_vox}")
         if self.architecture not in ARCHITECTURES:
             raise ModelError(f"architecture {self.architecture!r} is not known; known are {', '.join(ARCHITECTURES)}")
         if self.n_classes > MAX_CLASSES:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch.nn import functional
 
 from neuronat.coords.spectral import brain_coordinates
 from neuronat.crf.meanfield import CrfConfig, refine_voxels
@@ -151,12 +152,12 @@ def find_brain(model: Model, grey: NDArray[np.float32], device: torch.device, pr
     net = model.whole
     if net is None:
         raise ModelError(f"model {model.name}: cannot find the brain in a raw head")
-    scaled = scale_brightness(grey)[None]
-    features = encode_scan(
-        net.to(device), scaled, TileConfig(device=device), lambda d: progress("finding the brain", d)
-    )
-    everywhere = np.ones(grey.shape, bool)
-    share = class_probabilities(net, features, "brain", everywhere)[:, 1].reshape(grey.shape)
+    step = model.card.stages["whole"].step_vox
+    coarse = _block_means(scale_brightness(grey), step)
+    config = TileConfig(device=device)
+    features = encode_scan(net.to(device), coarse[None], config, lambda done: progress("finding the brain", done))
+    rows = class_probabilities(net, features, "brain", np.ones(coarse.shape, bool))
+    share = _refine(rows[:, 1].reshape(coarse.shape), step, grey.shape)
     parts, n_parts = ndimage.label(share > 0.5)
     sizes = np.bincount(parts.ravel(), minlength=2)
     sizes[0] = 0
@@ -167,6 +168,28 @@ def find_brain(model: Model, grey: NDArray[np.float32], device: torch.device, pr
         )
     filled: NDArray[np.bool_] = ndimage.binary_fill_holes(parts == sizes.argmax())
     return filled
+
+
+def _block_means(grey: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    """Average (I, J, K) values over cubes of `step` voxels; the last ones are filled up by repeating the border."""
+    if step == 1:
+        return grey
+    padded = np.pad(grey, [(0, -extent % step) for extent in grey.shape], mode="edge")
+    i, j, k = (extent // step for extent in padded.shape)
+    means: NDArray[np.float32] = padded.reshape(i, step, j, step, k, step).mean((1, 3, 5))
+    return means
+
+
+def _refine(coarse: NDArray[np.float32], step: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Interpolate values of cubes of `step` voxels linearly at the voxels of a grid of `shape`."""
+    if step == 1:
+        return coarse
+    fine = functional.interpolate(
+        torch.from_numpy(coarse)[None, None], scale_factor=step, mode="trilinear", align_corners=False
+    )
+    i, j, k = shape
+    inside: NDArray[np.float32] = fine[0, 0, :i, :j, :k].numpy()
+    return inside
 
 
 def _refined(
