@@ -11,9 +11,11 @@ from neuronat.record import (
     is_temporary,
     make_folder,
     read_marker,
+    remove_leftovers,
     sha256_of,
     shown_name,
     stem_of,
+    temporary_name,
     write_bytes,
     write_marker,
     write_text,
@@ -177,3 +179,23 @@ def test_outputs_that_are_gone_or_changed_are_broken(tmp_path):
     write_text(tmp_path / "a.txt", "abc")
     write_text(tmp_path / "b.txt", "abd")
     assert broken_outputs(marker, tmp_path) == ("b.txt", "c.txt")
+
+
+def test_leftovers_of_a_name_are_removed_and_nobody_elses(tmp_path):
+    ours = [tmp_path / temporary_name("sub-01"), tmp_path / temporary_name("sub-01_done.json")]
+    others = [tmp_path / temporary_name("sub-01_run-1"), tmp_path / "sub-01", tmp_path / ".neuronat-sub-01.lock"]
+    for path in (*ours[1:], *others):
+        path.write_text("half")
+    ours[0].mkdir()
+    (ours[0] / "image").write_text("half")
+    remove_leftovers(tmp_path, {"sub-01", "sub-01_done.json"})
+    assert sorted(tmp_path.iterdir()) == sorted(others)
+    remove_leftovers(tmp_path / "none", {"sub-01"})
+
+
+def test_a_temporary_name_is_never_too_long_and_its_leftovers_are_still_found(tmp_path):
+    path = tmp_path / temporary_name("x" * 250)
+    path.write_text("half")
+    assert is_temporary(path)
+    remove_leftovers(tmp_path, {"x" * 250})
+    assert list(tmp_path.iterdir()) == []

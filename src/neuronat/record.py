@@ -9,7 +9,8 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,10 +26,13 @@ __all__ = [
     "is_telling",
     "is_temporary",
     "make_folder",
+    "marker_path",
     "read_marker",
+    "remove_leftovers",
     "sha256_of",
     "shown_name",
     "stem_of",
+    "temporary_name",
     "write_bytes",
     "write_marker",
     "write_text",
@@ -36,6 +40,7 @@ __all__ = [
 ]
 
 TEMPORARY_PREFIX = ".neuronat-"
+LONGEST_NAME = 150  # so that a temporary name is none too long for a file system
 EXTENSIONS = re.compile(r"(\.nii|\.mgh|\.hdr|\.img)(\.gz)?$|\.mgz$|\.dcm$|\.zip$", re.IGNORECASE)
 ENTITY = re.compile(r"([a-zA-Z]+)-([0-9a-zA-Z+]+)")
 DERIVATIVE_ENTITIES = frozenset({"desc", "space", "res", "den", "seg", "label", "atlas"})
@@ -135,7 +140,7 @@ def make_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _open_temporary(folder) as stream:
+        with _open_temporary(folder, "probe") as stream:
             Path(stream.name).unlink()
     except OSError as error:
         raise _output_error(folder, error) from error
@@ -165,7 +170,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], None], verify: Callable[
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _open_temporary(path.parent) as stream:
+        with _open_temporary(path.parent, path.name) as stream:
             temporary = Path(stream.name)
             write(stream)
             stream.flush()
@@ -204,6 +209,11 @@ class Marker:
     settings: Mapping[str, Any]
     outputs: Mapping[str, str]
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def marker_path(folder: Path, stem: str) -> Path:
+    """Return where the marker of a scan lies, beside its results."""
+    return folder / f"{stem}_done.json"
 
 
 def write_marker(path: Path, marker: Marker) -> None:
@@ -254,10 +264,24 @@ def broken_outputs(marker: Marker, folder: Path) -> tuple[str, ...]:
     )
 
 
-def _open_temporary(folder: Path) -> BinaryIO:
+def temporary_name(name: str) -> str:
+    """Return a name that nobody else uses for unfinished work that shall once be called `name`."""
+    return f"{TEMPORARY_PREFIX}{name[:LONGEST_NAME]}-{secrets.token_hex(6)}.part"
+
+
+def remove_leftovers(folder: Path, names: Collection[str]) -> None:
+    """Remove what a killed run left unfinished under these names, which nobody else is working on now."""
+    pattern = re.compile(f"{re.escape(TEMPORARY_PREFIX)}(.*)-[0-9a-f]{{12}}\\.part", re.DOTALL)
+    wanted = {name[:LONGEST_NAME] for name in names}
+    for path in list(folder.iterdir()) if folder.is_dir() else ():
+        found = pattern.fullmatch(path.name)
+        if found and found[1] in wanted:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _open_temporary(folder: Path, name: str) -> BinaryIO:
     """Open a new file of a name that nobody else uses, in the same folder (and so the same disk)."""
-    path = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}.part"
-    return path.open("xb")
+    return (folder / temporary_name(name)).open("xb")
 
 
 def _write_all(stream: BinaryIO, content: bytes) -> None:

@@ -195,9 +195,9 @@ def test_a_mistake_in_the_report_costs_no_labels(segment, phantom_files, tmp_pat
     told = json.loads(done.stdout)["scans"][0]
     assert (told["state"], told["exit_code"]) == ("done", 1)
     assert names_in(tmp_path / "out") == [name for name in OUTPUTS if name != "sub-01.html"]
-    again = segment(phantom_files.scan, "-o", tmp_path / "out", "--force")
-    assert (again.exit_code, "settings report: False there, True wanted" in again.stderr) == (2, True)
-    assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force", "--overwrite").exit_code == 0
+    refused = segment(phantom_files.scan, "-o", tmp_path / "out", "--force", "--keep-islands")
+    assert (refused.exit_code, "settings keeps_islands: False there, True wanted" in refused.stderr) == (2, True)
+    assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force").exit_code == 0
     assert names_in(tmp_path / "out") == OUTPUTS
 
 

@@ -4,10 +4,6 @@ import re
 from pathlib import Path
 
 ROWS = range(1, 58)
-PENDING = {
-    54: "participants of a BIDS folder: with `neuronat bids`",
-    55: "several runs of a participant: with `neuronat bids`",
-}
 BY_NAME = re.compile(r"test_rows?_(\d\d)(?:_and_(\d\d))?_")
 IN_TABLE = re.compile(r"^ +\((\d+), make_", re.MULTILINE)
 
@@ -16,5 +12,5 @@ def test_no_row_is_without_a_test(root: Path, tracked):
     texts = [(root / path).read_text(encoding="utf-8") for path in tracked if path.name.startswith("test_")]
     tested = {int(number) for text in texts for pair in BY_NAME.findall(text) for number in pair if number}
     tested |= {int(number) for text in texts for number in IN_TABLE.findall(text)}
-    assert sorted(set(ROWS) - tested - set(PENDING)) == []
+    assert sorted(set(ROWS) - tested) == []
     assert sorted(tested - set(ROWS)) == []

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from neuronat.errors import ModelError, UnusableInputError
+from neuronat.infer.tiles import TileConfig
 from neuronat.labels.scheme import load_scheme
 from neuronat.nets.card import ModelCard, StageSpec, TrainingRecord
 from neuronat.nets.network import build_network
@@ -46,7 +47,7 @@ def quiet(_step: str, _done: float) -> None:
 def test_every_voxel_of_the_mask_gets_its_most_probable_class(phantom, n_coordinates):
     volume, _, mask = phantom
     prepared = prepare_scan(volume, mask)
-    (answer,) = answer_whole(make_model(n_coordinates), prepared, ("tissue",), CPU, quiet).values()
+    (answer,) = answer_whole(make_model(n_coordinates), prepared, ("tissue",), TileConfig(device=CPU), quiet).values()
     channels = np.stack(list(answer.channels()))
     assert channels.shape == (4, np.count_nonzero(prepared.mask))
     np.testing.assert_allclose(channels.sum(0), 1, atol=1e-5)  # float32 exponentials
@@ -76,7 +77,7 @@ def test_a_scan_without_a_brain_is_refused(monkeypatch):
 def test_a_patchwise_model_cannot_label_whole_scans(untrained_model, phantom):
     prepared = prepare_scan(phantom[0], phantom[2])
     with pytest.raises(ModelError, match="labels patch by patch"):
-        answer_whole(untrained_model, prepared, ("deepnat25",), CPU, quiet)
+        answer_whole(untrained_model, prepared, ("deepnat25",), TileConfig(device=CPU), quiet)
 
 
 def test_a_coarse_network_sees_means_and_its_answer_is_refined(monkeypatch):

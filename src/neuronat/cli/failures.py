@@ -1,6 +1,5 @@
 """The one error handler: a failure becomes one line on stderr and an exit code. Tracebacks go to a log."""
 
-import errno
 import os
 import re
 import signal
@@ -13,13 +12,12 @@ from types import FrameType
 
 import click
 
-from neuronat.errors import MemoryShortError, NeuronatError, OutputError, UsageError
+from neuronat.errors import NeuronatError, OutputError, UsageError
+from neuronat.pipeline.codes import code_of, is_memory_error
 
 __all__ = ["Stopped", "exit_code_of", "failure_message", "log_file", "redacted", "run_guarded", "stop_on_signals"]
 
-BUG, BROKEN_PIPE = 70, 141
-CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})
-MEMORY_PHRASES = ("not enough memory", "can't allocate memory", "out of memory")
+BROKEN_PIPE = 141
 LOG_BYTES = 2**20
 
 
@@ -85,17 +83,13 @@ def exit_code_of(error: BaseException) -> int:
     >>> exit_code_of(UsageError("two answers")), exit_code_of(KeyError("bug"))
     (2, 70)
     """
-    if isinstance(error, NeuronatError | Stopped):
+    if isinstance(error, Stopped):
         return error.exit_code
     if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
         return 130
     if isinstance(error, click.ClickException):
         return UsageError.exit_code
-    if _is_memory(error):
-        return MemoryShortError.exit_code
-    if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
-        return OutputError.exit_code
-    return BUG
+    return code_of(error)
 
 
 def failure_message(error: BaseException) -> str:
@@ -112,7 +106,7 @@ def failure_message(error: BaseException) -> str:
         return _one_line(str(error))
     if isinstance(error, Stopped | KeyboardInterrupt | click.exceptions.Abort):
         return "stopped; unfinished files were removed, run the same command again to go on"
-    if _is_memory(error):
+    if is_memory_error(error):
         return "not enough memory; close other programs, or use a machine with more of it"
     if exit_code_of(error) == OutputError.exit_code:
         return f"cannot write ({_one_line(getattr(error, 'strerror', '') or str(error))}); choose another folder"
@@ -152,14 +146,6 @@ def _usage_message(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "neuronat"
     return f"{error.format_message().rstrip('.')}; see {command} --help"
-
-
-def _is_memory(error: BaseException) -> bool:
-    """Memory ends in several ways: Python's own exception, and torch's RuntimeError."""
-    message = str(error).lower()
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(phrase in message for phrase in MEMORY_PHRASES)
-    )
 
 
 def _one_line(message: str) -> str:

@@ -13,6 +13,8 @@ __all__ = ["COMMANDS", "LazyGroup", "group", "main"]
 
 COMMANDS = {
     "segment": "Label the structures of T1-weighted scans.",
+    "bids": "Label the structures of all scans of a cohort, or collect what came out.",
+    "status": "Say what is done, failed, running and missing, from the markers alone.",
     "train": "Train the networks that CONFIG (a TOML file, see recipes/) describes.",
     "targets": "Label the tissues of T1-weighted scans by other tools, to train NeuroNet on.",
     "evaluate": "Compare PREDICTED label maps with a REFERENCE, structure by structure.",

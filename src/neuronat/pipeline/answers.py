@@ -47,7 +47,7 @@ class Answer:
 def answer_patchwise(
     model: Model, prepared: PreparedScan, device: torch.device, progress: Progress, config: SegmentConfig
 ) -> Answer:
-    """Let a DeepNAT label a prepared brain, and the CRF refine it.
+    """Let a DeepNAT label a prepared brain in tiles, and the CRF refine it.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def answer_patchwise(
         prepared.intensities,
         coordinates,
         prepared.mask,
-        DenseConfig(device=device),
+        DenseConfig(device=device, tile_vox=config.tile_vox),
         lambda step, done: progress(step, 0.05 + 0.8 * done),
     )
     if config.has_crf:
@@ -80,11 +80,11 @@ def answer_whole(
     model: Model,
     prepared: PreparedScan,
     protocols: tuple[str, ...],
-    device: torch.device,
+    tiles: TileConfig,
     progress: Progress,
     coarser: Mapping[str, NDArray[np.uint8]] = MappingProxyType({}),
 ) -> Mapping[str, Answer]:
-    """Let a NeuroNet label a prepared brain in several protocols, in one pass.
+    """Let a NeuroNet label a prepared brain in several protocols, in one pass; smaller tiles need less memory.
 
     `coarser` holds classes (N,) of coarse protocols found before; fine ones of the same rater agree with them.
 
@@ -101,8 +101,7 @@ def answer_whole(
         channels = np.concatenate([prepared.intensities[None], coordinates])
     else:
         channels = scale_brightness(prepared.intensities)[None]
-    config = TileConfig(device=device)
-    features = encode_scan(net.to(device), channels, config, lambda done: progress("encoding", 0.1 + 0.6 * done))
+    features = encode_scan(net.to(tiles.device), channels, tiles, lambda done: progress("encoding", 0.1 + 0.6 * done))
     answers = {}
     for number, protocol in enumerate(protocols):
         progress(protocol, 0.7 + 0.3 * number / len(protocols))

@@ -1,9 +1,7 @@
 """The files of one result: named by DESIGN section 3, staged in a hidden folder, then given their names."""
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +15,7 @@ from neuronat.labels.scheme import LabelScheme
 from neuronat.measure.agreement import Agreement, agreement_summary, agreement_table
 from neuronat.measure.volumes import volumes_table
 from neuronat.pipeline.result import Result
-from neuronat.record import make_folder, shown_name, write_text
+from neuronat.record import make_folder, shown_name, temporary_name, write_text
 from neuronat.space.files import write_channels, write_label_map, write_mask, write_volume
 
 __all__ = [
@@ -42,6 +40,7 @@ def write_result(
     file_format: str = "nii.gz",
     has_probabilities: bool = False,
     texts: Mapping[str, str] = NO_TEXTS,
+    tables: Path | None = None,
 ) -> tuple[Path, ...]:
     """Write everything but the marker: all files, or none.
 
@@ -57,6 +56,8 @@ def write_result(
         Write the probabilities as well.
     texts : mapping of str to str
         Further files by name, such as the report.
+    tables : Path, optional
+        Folder of the label tables that scans share; by default `out`.
 
     Returns
     -------
@@ -75,8 +76,9 @@ def write_result(
     Source: ours; names as in BIDS derivatives (DESIGN section 3).
     """
     make_folder(out)
-    require_same_tables(out, [labels.scheme for labels in result.labels.values()])
-    with staged(out) as stage:
+    tables = tables or out
+    require_same_tables(tables, [labels.scheme for labels in result.labels.values()])
+    with staged(out, result.stem) as stage:
         _write_mask(result, stage, file_format)
         for protocol in result.labels:
             _write_protocol(result, protocol, stage, file_format)
@@ -88,17 +90,18 @@ def write_result(
             write_text(stage / name, text)
         names = sorted(path.name for path in stage.iterdir())
         for labels in result.labels.values():
-            write_table(labels.scheme, out)
+            write_table(labels.scheme, tables)
         for name in names:
             (stage / name).replace(out / name)
     return tuple(out / name for name in names)
 
 
 @contextmanager
-def staged(out: Path) -> Iterator[Path]:
+def staged(out: Path, stem: str) -> Iterator[Path]:
     """Lend a private folder inside `out`; it and what is left in it are removed, whatever happens."""
+    stage = out / temporary_name(stem)
     try:
-        stage = Path(tempfile.mkdtemp(prefix=f".neuronat-{os.getpid()}-", suffix=".part", dir=out))
+        stage.mkdir(mode=0o700)
     except OSError as error:
         raise OutputError(f"{shown_name(out)}: cannot be written ({error.strerror}); choose another folder") from error
     try:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuronat.errors import UnusableInputError
+from neuronat.infer.tiles import TileConfig
 from neuronat.measure.agreement import measure_agreement
 from neuronat.measure.doubts import border_doubts, brain_doubts, contrast_doubts, require_no_doubt
 from neuronat.measure.plausible import Finding
@@ -158,13 +159,14 @@ def _answers(
     for protocol, model in networks.by_protocol.items():
         by_model.setdefault(model.name, []).append(protocol)
     answers: dict[str, Answer] = {}
+    tiles = TileConfig(device=networks.device, most_voxels=min(4_000_000, 16 * config.tile_vox**3))
     in_turn = sorted(by_model.items(), key=lambda item: models[item[0]].whole is not None)  # coarse labels first
     for number, (name, protocols) in enumerate(in_turn):
         part = _part(progress, number / len(by_model), 1 / len(by_model))
         model = models[name]
         if model.whole is not None:
             coarser = {protocol: answer.classes for protocol, answer in answers.items()}
-            answers |= answer_whole(model, prepared, tuple(protocols), networks.device, part, coarser)
+            answers |= answer_whole(model, prepared, tuple(protocols), tiles, part, coarser)
         else:
             answers[protocols[0]] = answer_patchwise(model, prepared, networks.device, part, config)
     return answers
@@ -241,6 +243,7 @@ def _provenance(inputs: Inputs, config: SegmentConfig, networks: Networks) -> di
         ],
         "Settings": result_settings(config),
         "Device": str(networks.device),
+        **({"Fallback": config.fallback} if config.fallback else {}),
     }
 
 

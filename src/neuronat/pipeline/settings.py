@@ -8,7 +8,7 @@ from typing import Any
 from neuronat.errors import ConfigError
 from neuronat.space.scan import ReadOptions
 
-__all__ = ["Progress", "SegmentConfig", "no_progress", "result_settings"]
+__all__ = ["Progress", "SegmentConfig", "lacks_report", "no_progress", "result_settings"]
 
 Progress = Callable[[str, float], None]
 """Takes the name of the step at hand and the share of the whole that is done, in [0, 1]."""
@@ -30,7 +30,9 @@ class SegmentConfig:
     stay. `has_report`: write a page to look at; `has_stats`: a file like FreeSurfer's aseg.stats; `has_luts`: colour
     tables for viewers; `has_freesurfer_ids`: labels once more in FreeSurfer's ids. `n_threads`: None for torch's own
     choice. `force` lifts the refusals of scans that do not look like a T1 of a brain. `overwrite`: replace a result
-    of other scans, models or settings. `strict`: refuse what else would only get a warning.
+    of other scans, models or settings. `strict`: refuse what else would only get a warning. `tile_vox`: edge of the
+    tiles, which bounds memory and changes no label. `fallback`: what a cohort changed after a first attempt failed; it
+    stands in the sidecars.
     """
 
     models: tuple[str, ...] = ()
@@ -51,6 +53,8 @@ class SegmentConfig:
     force: bool = False
     overwrite: bool = False
     strict: bool = False
+    tile_vox: int = 64
+    fallback: str = ""
     reading: ReadOptions = field(default_factory=ReadOptions)
 
     def __post_init__(self) -> None:
@@ -97,3 +101,8 @@ def result_settings(config: SegmentConfig) -> dict[str, Any]:
 
 def no_progress(_step: str, _done: float) -> None:
     """Show nothing."""
+
+
+def lacks_report(difference: str) -> bool:
+    """Tell whether a result differs in that its report had failed, or was not wanted then."""
+    return difference.startswith("settings report: False there")

@@ -14,8 +14,8 @@ from neuronat import __version__
 from neuronat.errors import NeuronatError, UnusableInputError, UsageError
 from neuronat.labels.scheme import load_scheme
 from neuronat.measure.doubts import brain_doubts, contrast_doubts
-from neuronat.pipeline.batch import require_distinct
 from neuronat.pipeline.outputs import DISCLAIMER, require_same_tables, staged, write_json, write_table
+from neuronat.pipeline.plan import require_distinct
 from neuronat.pipeline.segment import Inputs, read_inputs
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress
 from neuronat.prepare.conform import labels_to_native
@@ -228,7 +228,7 @@ def _label(target: Target, inputs: Inputs, prepared: PreparedScan, out: Path, co
     labels = _native(tissues, prepared, target)
     _marker_path(target, out).unlink(missing_ok=True)
     names = [f"{target.name}_dseg.{config.file_format}", f"{target.name}_dseg.json"]
-    with staged(out) as stage:
+    with staged(out, target.name) as stage:
         write_label_map(stage / names[0], labels, space_code=inputs.scan.space_code)
         write_json(stage / names[1], sidecar)
         for name in names:

@@ -1,30 +1,101 @@
-"""How much memory there is."""
+"""How much memory there is, and how much this process has taken."""
 
 import os
+import resource
+import sys
 from pathlib import Path
 
-__all__ = ["free_memory_bytes"]
+__all__ = ["cgroup_folders", "free_memory_bytes", "peak_memory_bytes", "reset_peak_memory", "system_lines"]
+
+VERSION_2 = ("memory.max", "memory.current", "inactive_file")
+VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
-def free_memory_bytes() -> int:
-    """Return how much memory this process may still take: what the machine or its container has free."""
+def free_memory_bytes(root: Path = Path("/")) -> int:
+    """Return how much memory this process may still take: what the machine, its container or its job has free.
+
+    Parameters
+    ----------
+    root : Path
+        Where `proc` and `sys` lie; another one in tests.
+
+    Returns
+    -------
+    int
+        Bytes: the least of what the machine has and what each control group above this process has left. Pages
+        of files that the kernel can drop count as free.
+
+    Notes
+    -----
+    Source: ours. Both versions of control groups; a job of Slurm is a group below the machine's own.
+    """
     free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    for line in _read_lines(Path("/proc/meminfo")):
+    for line in system_lines(root / "proc/meminfo"):
         if line.startswith("MemAvailable:"):
             free = int(line.split()[1]) * 1024
-    for folder, most, used in (
-        ("/sys/fs/cgroup", "memory.max", "memory.current"),
-        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
-    ):
-        limit, taken = _read_lines(Path(folder, most)), _read_lines(Path(folder, used))
-        if limit and taken and limit[0].isdigit() and taken[0].isdigit():
-            free = min(free, max(int(limit[0]) - int(taken[0]), 0))
+    for controller, (most, used, droppable) in (("", VERSION_2), ("memory", VERSION_1)):
+        for folder in cgroup_folders(controller, root):
+            limit, taken = system_lines(folder / most), system_lines(folder / used)
+            if limit and taken and limit[0].isdigit() and taken[0].isdigit():
+                left = int(limit[0]) - int(taken[0]) + _stated(folder / "memory.stat", droppable)
+                free = min(free, max(left, 0))
     return free
 
 
-def _read_lines(path: Path) -> list[str]:
+def cgroup_folders(controller: str, root: Path = Path("/")) -> tuple[Path, ...]:
+    """Return the folders of the control groups that hold this process, innermost first.
+
+    Parameters
+    ----------
+    controller : str
+        Empty for version 2, else a controller of version 1 such as `memory` or `cpu`.
+    root : Path
+        Where `proc` and `sys` lie.
+
+    Returns
+    -------
+    tuple of Path
+        They need not exist: a container often sees its own group as the outermost one.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    top = root / "sys/fs/cgroup" / controller
+    inside = Path()
+    for line in system_lines(root / "proc/self/cgroup"):
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controller in controllers.split(","):
+            inside = Path(path.strip("/"))
+    return tuple(top / folder for folder in (inside, *inside.parents)) if inside.parts else (top,)
+
+
+def peak_memory_bytes() -> int:
+    """Return the most memory that this process has held since `reset_peak_memory`, or since it began."""
+    for line in system_lines(Path("/proc/self/status")):
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def reset_peak_memory() -> None:
+    """Let the peak be counted anew from now on, where the system can do it."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return
+
+
+def system_lines(path: Path) -> list[str]:
     """Return the lines of a small system file; none where there is no such file."""
     try:
         return path.read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
         return []
+
+
+def _stated(path: Path, name: str) -> int:
+    """Return one number of a file of names and numbers, 0 where it is not there."""
+    pairs = [line.split() for line in system_lines(path)]
+    return next((int(pair[1]) for pair in pairs if len(pair) == 2 and pair[0] == name and pair[1].isdigit()), 0)

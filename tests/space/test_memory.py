@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import numpy as np
+
+from neuronat.space.memory import cgroup_folders, free_memory_bytes, peak_memory_bytes, reset_peak_memory
+
+GB = 10**9
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    for name, content in {"proc/meminfo": f"MemTotal: 1 kB\nMemAvailable: {64 * GB // 1024} kB\n", **files}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+    return root
+
+
+def test_without_groups_it_is_what_the_machine_has(tmp_path: Path):
+    assert free_memory_bytes(write(tmp_path, {})) == 64 * GB // 1024 * 1024
+
+
+def test_the_tightest_group_of_version_2_counts_and_droppable_pages_are_free(tmp_path: Path):
+    job = "sys/fs/cgroup/slurm/job_7"
+    root = write(
+        tmp_path,
+        {
+            "proc/self/cgroup": "0::/slurm/job_7/step_0\n",
+            f"{job}/step_0/memory.max": "max\n",
+            f"{job}/step_0/memory.current": f"{GB}\n",
+            f"{job}/memory.max": f"{8 * GB}\n",
+            f"{job}/memory.current": f"{3 * GB}\n",
+            f"{job}/memory.stat": f"anon {GB}\ninactive_file {2 * GB}\n",
+        },
+    )
+    assert free_memory_bytes(root) == 7 * GB
+
+
+def test_groups_of_version_1_are_found_by_their_controller(tmp_path: Path):
+    root = write(
+        tmp_path,
+        {
+            "proc/self/cgroup": "5:cpu,cpuacct:/a\n4:memory:/box/inner\n",
+            "sys/fs/cgroup/memory/box/memory.limit_in_bytes": f"{4 * GB}\n",
+            "sys/fs/cgroup/memory/box/memory.usage_in_bytes": f"{5 * GB}\n",
+            "sys/fs/cgroup/memory/box/memory.stat": f"inactive_file 1\ntotal_inactive_file {2 * GB}\n",
+        },
+    )
+    assert free_memory_bytes(root) == GB
+    top = tmp_path / "sys/fs/cgroup"
+    assert cgroup_folders("cpu", root) == (top / "cpu/a", top / "cpu")
+    assert cgroup_folders("", root) == (top,)
+
+
+def test_the_peak_counts_what_was_held_and_starts_anew():
+    reset_peak_memory()
+    before = peak_memory_bytes()
+    held = np.ones(30_000_000)
+    grown = peak_memory_bytes()
+    assert grown - before > 0.9 * held.nbytes
+    del held
+    reset_peak_memory()
+    assert peak_memory_bytes() < grown - 100_000_000
