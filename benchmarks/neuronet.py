@@ -2,7 +2,8 @@
 
 Usage: python benchmarks/neuronet.py [--model NAME|DIR] [--scan NAME] [--threads N] [--device NAME]
 
-A scan of NEURONAT_DATA/malc is prepared and gets its coordinates; then come features and the labels of all protocols. Budget on two cores without accelerator, five protocols, one adult head: 15 s and 4 GB.
+A scan of NEURONAT_DATA/malc is prepared and gets its coordinates; then come features and the labels of all protocols.
+Budget on two cores without accelerator, five protocols, one adult head: 15 s and 4 GB.
 """
 
 import time
