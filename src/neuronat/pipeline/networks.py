@@ -9,7 +9,16 @@ from neuronat.errors import UnusableInputError, UsageError
 from neuronat.nets.store import Model, load_model, read_model_card, shipped_models
 from neuronat.pipeline.settings import SegmentConfig
 
-__all__ = ["BRAIN", "DEFAULT_MODELS", "DEFAULT_PROTOCOLS", "REFINES", "Networks", "chosen_protocols", "load_models"]
+__all__ = [
+    "BRAIN",
+    "DEFAULT_MODELS",
+    "DEFAULT_PROTOCOLS",
+    "REFINES",
+    "Networks",
+    "chosen_protocols",
+    "load_models",
+    "require_stripper",
+]
 
 BRAIN = "brain"
 """The protocol of brain masks; its answer is the mask, not a label map."""
