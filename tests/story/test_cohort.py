@@ -104,7 +104,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_run_in_good_order(tmp_path: Path, number: int, code: int):
     source, out = write_scans(tmp_path / "in", "sleep 1.5", "sleep 60", *["ok"] * 30), tmp_path / "out"
-    process = start(source, out, GRACE="3")
+    process = start(source, out, GRACE="12")
     wait_for(out / "started" / "s001")
     os.killpg(process.pid, number)
     states = finish(process, code)
@@ -197,7 +197,7 @@ def test_dask_survives_the_same_faults(tmp_path: Path):
 def test_a_signal_ends_a_run_on_dask_in_good_order(tmp_path: Path):
     pytest.importorskip("distributed", reason="the extra cohort is not installed")
     source, out = write_scans(tmp_path / "in", "sleep 1.5", "sleep 60", *["ok"] * 30), tmp_path / "out"
-    process = start(source, out, "dask", GRACE="3")
+    process = start(source, out, "dask", GRACE="12")
     wait_for(out / "started" / "s001")
     os.killpg(process.pid, signal.SIGTERM)
     states = finish(process, 143)
