@@ -94,7 +94,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path):
     wait_for(out / "started" / "s001")
     process.kill()
     process.communicate()
-    deadline_s = time.monotonic() + 5
+    deadline_s = time.monotonic() + 30
     while any(is_alive(worker) for worker in workers_of(out)):
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
@@ -124,7 +124,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path):
     time.sleep(1)
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=5)
+    process.communicate(timeout=20)
     assert process.returncode == -signal.SIGTERM
 
 
