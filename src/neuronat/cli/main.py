@@ -17,6 +17,7 @@ COMMANDS = {
     "status": "Say what is done, failed, running and missing, from the markers alone.",
     "train": "Train the networks that CONFIG (a TOML file, see recipes/) describes.",
     "targets": "Label the tissues of T1-weighted scans by other tools, to train NeuroNet on.",
+    "baseline": "Label SCAN by atlases: joint label fusion (jlf) or STAPLE (staple) after registration.",
     "evaluate": "Compare PREDICTED label maps with a REFERENCE, structure by structure.",
     "compare": "Compare methods by the tables that evaluate wrote for them.",
     "view": "Show results in an interactive viewer, in the browser of this machine.",

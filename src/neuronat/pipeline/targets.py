@@ -37,7 +37,7 @@ from neuronat.space.loading import naming
 from neuronat.space.reading import hash_of_scan
 from neuronat.space.volume import LabelMap
 
-__all__ = ["Target", "TargetOutcome", "plan_targets", "target_files"]
+__all__ = ["Target", "TargetOutcome", "plan_targets", "prepare_brain", "target_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +188,7 @@ def _run(targets: Sequence[Target], out: Path, config: SegmentConfig, progress: 
     try:
         inputs = read_inputs(targets[0].scan, config)
         with naming(targets[0].scan):
-            prepared = _prepare(inputs, config)
+            prepared = prepare_brain(inputs, config)
     except Exception as error:
         logger.debug("%s failed", stem, exc_info=True)
         for target in targets:
@@ -204,8 +204,18 @@ def _run(targets: Sequence[Target], out: Path, config: SegmentConfig, progress: 
             yield TargetOutcome(target=target, state="failed", failure=error)
 
 
-def _prepare(inputs: Inputs, config: SegmentConfig) -> PreparedScan:
-    """Prepare a scan; what does not look like a T1 of a brain is refused unless forced."""
+def prepare_brain(inputs: Inputs, config: SegmentConfig) -> PreparedScan:
+    """Prepare a scan with its mask; what does not look like a T1 of a brain is refused unless forced.
+
+    Raises
+    ------
+    UnusableInputError
+        If there is no mask, or the scan does not look like a T1 of a brain and is not forced.
+
+    Notes
+    -----
+    Source: ours.
+    """
     if inputs.mask is None:
         raise UnusableInputError("is a raw head; give its brain --mask (neuronat segment writes one)")
     prepared = prepare_scan(inputs.scan.volume, inputs.mask)

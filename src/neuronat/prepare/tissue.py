@@ -5,10 +5,7 @@ bias-corrected grey values inside a brain mask, grey matter 0.65, white matter 1
 protocol (decision 0013).
 """
 
-import importlib
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import MappingProxyType
@@ -17,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuronat.errors import ShapeError, UnavailableError, UnusableInputError, UsageError
+from neuronat.errors import ShapeError, UnusableInputError, UsageError
+from neuronat.prepare.extra import private_temporary_files, require_package
 
 __all__ = ["TOOLS", "TissueTool", "atropos_tissue", "hmrf_tissue", "ordered_tissues", "require_tool", "tissue_map"]
 
@@ -65,7 +63,7 @@ def atropos_tissue(intensities: NDArray[np.float32], mask: NDArray[np.bool_]) ->
     import ants
 
     image, inside = ants.from_numpy(intensities), ants.from_numpy(mask.astype(np.float32))
-    with _private_temporary_files():
+    with private_temporary_files():
         found = ants.atropos(a=image, x=inside, **ATROPOS)
     return np.asarray(found["segmentation"].numpy())
 
@@ -110,12 +108,7 @@ def require_tool(name: str) -> TissueTool:
     if name not in TOOLS:
         raise UsageError(f"tool {name} is not known; known are {', '.join(TOOLS)}")
     tool = TOOLS[name]
-    try:
-        importlib.import_module(tool.module)
-    except ImportError as error:
-        raise UnavailableError(
-            f"tool {name} needs the package {tool.package} ({error}); install it with: pip install 'neuronat[tools]'"
-        ) from error
+    require_package(f"tool {name}", tool.package, tool.module)
     return tool
 
 
@@ -180,15 +173,3 @@ def ordered_tissues(
     for number, found_class in enumerate(by_mean, start=1):
         tissues[mask & (found == found_class)] = number
     return tissues
-
-
-@contextmanager
-def _private_temporary_files() -> Iterator[None]:
-    """Let a library that leaves temporary files behind leave them in a folder that goes away."""
-    before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="neuronat-") as folder:
-        tempfile.tempdir = folder
-        try:
-            yield
-        finally:
-            tempfile.tempdir = before

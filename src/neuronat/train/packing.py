@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuronat.coords.spectral import brain_coordinates
 from neuronat.errors import GridError, LabelError, MissingInputError, UsageError
@@ -12,14 +13,15 @@ from neuronat.prepare.conform import labels_to_working
 from neuronat.prepare.scan import prepare_scan
 from neuronat.record import stem_of
 from neuronat.space.files import read_label_map, read_mask, read_volume
+from neuronat.space.volume import Volume
 from neuronat.train.scans import INTENSITY_STEP, OUTSIDE, PackedScan
 
-__all__ = ["LabelledScan", "find_labelled_scans", "pack_scan"]
+__all__ = ["LabelledScan", "find_labelled_scans", "pack_scan", "read_labelled_scan"]
 
 
 @dataclass(frozen=True)
 class LabelledScan:
-    """The files of one training scan."""
+    """The files of one labelled scan."""
 
     name: str
     scan: Path
@@ -28,7 +30,7 @@ class LabelledScan:
 
 
 def find_labelled_scans(folder: Path, *, scans: str, mask_ending: str, label_ending: str) -> list[LabelledScan]:
-    """Find the training scans of a folder.
+    """Find the labelled scans of a folder, to train on or to use as atlases.
 
     Parameters
     ----------
@@ -66,11 +68,11 @@ def find_labelled_scans(folder: Path, *, scans: str, mask_ending: str, label_end
         mask, labels = path.with_name(start + mask_ending), path.with_name(start + label_ending)
         for needed in (mask, labels):
             if not needed.is_file():
-                raise MissingInputError(f"{path.name}: {needed.name} not found beside it; training needs it")
+                raise MissingInputError(f"{path.name}: {needed.name} not found beside it; a labelled scan needs it")
         found.append(LabelledScan(stem_of(path), path, mask, labels))
     names = [scan.name for scan in found]
     if len(set(names)) != len(names):
-        raise UsageError(f"{folder.name}: several training scans have the same name; rename them")
+        raise UsageError(f"{folder.name}: several labelled scans have the same name; rename them")
     return found
 
 
@@ -102,16 +104,9 @@ def pack_scan(scan: LabelledScan, scheme: LabelScheme, protocol: LabelScheme) ->
     -----
     Source: ours.
     """
-    volume = read_volume(scan.scan).volume
-    mask, labels = read_mask(scan.mask), read_label_map(scan.labels, scheme)
-    for name, affine, shape in (
-        (scan.mask.name, mask.affine, mask.values.shape),
-        (scan.labels.name, labels.affine, labels.ids.shape),
-    ):
-        if shape != volume.values.shape or not np.allclose(affine, volume.affine, atol=1e-3):
-            raise GridError(f"{name}: not on the grid of {scan.scan.name}; resample it to that grid first")
-    prepared = prepare_scan(volume, mask.values > 0)
-    classes = protocol.classes_of(scheme.mapped_ids(labels.ids, protocol.name), what=scan.labels.name)
+    volume, mask, ids = read_labelled_scan(scan, scheme)
+    prepared = prepare_scan(volume, mask)
+    classes = protocol.classes_of(scheme.mapped_ids(ids, protocol.name), what=scan.labels.name)
     classes = labels_to_working(classes, prepared.grid)[prepared.box]
     classes = np.where(prepared.mask, classes, OUTSIDE).astype(np.uint8)
     if not ((classes != OUTSIDE) & (classes > 0)).any():
@@ -122,3 +117,42 @@ def pack_scan(scan: LabelledScan, scheme: LabelScheme, protocol: LabelScheme) ->
         classes=classes,
         coordinates=brain_coordinates(prepared.mask, prepared.affine).astype(np.float16),
     )
+
+
+def read_labelled_scan(
+    scan: LabelledScan, scheme: LabelScheme
+) -> tuple[Volume, NDArray[np.bool_], NDArray[np.integer]]:
+    """Read a labelled scan.
+
+    Parameters
+    ----------
+    scan : LabelledScan
+        Its files.
+    scheme : LabelScheme
+        Scheme of the label map's ids.
+
+    Returns
+    -------
+    Volume, (I, J, K) bool, (I, J, K) int
+        Grey values, brain mask and label ids on the scan's own grid.
+
+    Raises
+    ------
+    GridError
+        If scan, mask and label map do not share a grid.
+    LabelError
+        If the label map holds unknown ids.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    volume = read_volume(scan.scan).volume
+    mask, labels = read_mask(scan.mask), read_label_map(scan.labels, scheme)
+    for name, affine, shape in (
+        (scan.mask.name, mask.affine, mask.values.shape),
+        (scan.labels.name, labels.affine, labels.ids.shape),
+    ):
+        if shape != volume.values.shape or not np.allclose(affine, volume.affine, atol=1e-3):
+            raise GridError(f"{name}: not on the grid of {scan.scan.name}; resample it to that grid first")
+    return volume, mask.values > 0, labels.ids
