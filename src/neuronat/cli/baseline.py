@@ -89,7 +89,8 @@ def command(
     """
     from neuronat.cli.progress import shown_progress
     from neuronat.pipeline.atlases import AtlasConfig
-    from neuronat.pipeline.baseline import BaselineConfig, label_by_atlases
+    from neuronat.pipeline.baseline import label_by_atlases
+    from neuronat.pipeline.baseline_plan import BaselineConfig
     from neuronat.pipeline.device import limit_threads
 
     config = segment_config(options)

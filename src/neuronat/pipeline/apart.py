@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from neuronat.errors import MemoryShortError
 
-__all__ = ["run_apart"]
+__all__ = ["processor_s", "run_apart"]
 
 THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
 Answer = TypeVar("Answer")
@@ -61,6 +61,12 @@ def run_apart(function: Callable[..., Answer], *arguments: Any, n_threads: int |
     if isinstance(answer, BaseException):
         raise answer
     return answer  # type: ignore[no-any-return]
+
+
+def processor_s() -> float:
+    """Return the processor seconds that this process and those it has ended have used so far."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def _answer(

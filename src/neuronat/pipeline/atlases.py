@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from neuronat import __version__
 from neuronat.errors import ConfigError, MissingInputError, UsageError
 from neuronat.labels.scheme import LabelScheme
-from neuronat.pipeline.apart import run_apart
+from neuronat.pipeline.apart import processor_s, run_apart
 from neuronat.prepare.conform import labels_to_working
 from neuronat.prepare.registration import QUALITIES, register_atlas
 from neuronat.prepare.scan import PreparedScan, prepare_scan
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 LEAST_ATLASES = 2
 FOLDER = "registrations"
-ARRAYS = ("grey", "ids", "seconds")
+ARRAYS = ("grey", "ids", "seconds", "cpu_seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +70,13 @@ class Atlas:
 
 @dataclass(frozen=True, eq=False)
 class RegisteredAtlas:
-    """Grey values (I, J, K) float32 and ids (I, J, K) int16 of an atlas on a scan's grid, and what that took."""
+    """Grey values (I, J, K) float32 and ids (I, J, K) int16 of an atlas on a scan's grid, and the time that took."""
 
     name: str
     grey: NDArray[np.float32]
     ids: NDArray[np.int16]
     seconds: float
+    cpu_seconds: float
 
 
 def choose_atlases(config: AtlasConfig, stem: str, scan_sha256: str) -> tuple[Atlas, ...]:
@@ -208,7 +209,7 @@ def _key(target: Target, atlas: Atlas, scheme: LabelScheme, quality: str) -> str
 
 def _register(target: Target, atlas: Atlas, scheme: LabelScheme, quality: str) -> RegisteredAtlas:
     """Prepare an atlas and register it."""
-    start_s = time.monotonic()
+    start_s, start_cpu_s = time.monotonic(), processor_s()
     volume, mask, native_ids = read_labelled_scan(atlas.files, scheme)
     with naming(atlas.files.scan):
         prepared = prepare_scan(volume, mask)
@@ -216,12 +217,13 @@ def _register(target: Target, atlas: Atlas, scheme: LabelScheme, quality: str) -
         inside = np.where(prepared.mask, ids, 0).astype(np.int16)
         images = (target.prepared.intensities, prepared.intensities, inside)
         grey, moved = run_apart(register_atlas, *images, quality, n_threads=target.n_threads)
-    return RegisteredAtlas(atlas.files.name, grey, moved, time.monotonic() - start_s)
+    taken_s, taken_cpu_s = time.monotonic() - start_s, processor_s() - start_cpu_s
+    return RegisteredAtlas(atlas.files.name, grey, moved, taken_s, taken_cpu_s)
 
 
 def _keep(path: Path, atlas: RegisteredAtlas) -> None:
     """Write a registration, whole or not at all."""
-    arrays: dict[str, Any] = {"grey": atlas.grey, "ids": atlas.ids, "seconds": np.float64(atlas.seconds)}
+    arrays: dict[str, Any] = {key: getattr(atlas, key) for key in ARRAYS}
     write_whole(path, lambda stream: np.savez_compressed(stream, **arrays))
 
 
@@ -229,10 +231,11 @@ def _read(path: Path, name: str, shape: tuple[int, ...]) -> RegisteredAtlas | No
     """Read a registration that was kept; None where there is none that can be used."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            grey, ids, seconds = (arrays[key] for key in ARRAYS)
+            grey, ids, *seconds = (arrays[key] for key in ARRAYS)
     except FileNotFoundError:
         return None
     except (OSError, KeyError, ValueError, EOFError, BadZipFile):
         logger.warning("%s is damaged and is made anew", shown_name(path))
         return None
-    return RegisteredAtlas(name, grey, ids, float(seconds)) if grey.shape == ids.shape == shape else None
+    is_fit = grey.shape == ids.shape == shape
+    return RegisteredAtlas(name, grey, ids, *(float(number) for number in seconds)) if is_fit else None

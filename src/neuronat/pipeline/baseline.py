@@ -6,7 +6,6 @@ Each method has a folder of its own in the results' folder; the registrations ar
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuronat import __version__
-from neuronat.errors import LabelError, UsageError
-from neuronat.labels.scheme import LabelScheme, load_scheme
+from neuronat.errors import UsageError
 from neuronat.measure.volumes import is_coarse, structure_volumes, volumes_table
-from neuronat.pipeline.apart import run_apart
-from neuronat.pipeline.atlases import Atlas, AtlasConfig, RegisteredAtlas, Target, choose_atlases, register_atlases
+from neuronat.pipeline.apart import processor_s, run_apart
+from neuronat.pipeline.atlases import RegisteredAtlas, Target, register_atlases
+from neuronat.pipeline.baseline_plan import METHODS, BaselineConfig, Job, plan_baseline, reading_settings
 from neuronat.pipeline.outputs import DISCLAIMER, require_same_tables, staged, write_json, write_table
-from neuronat.pipeline.plan import require_distinct
 from neuronat.pipeline.segment import Inputs, read_inputs
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress
 from neuronat.pipeline.targets import prepare_brain
 from neuronat.prepare.conform import labels_to_native
-from neuronat.prepare.extra import require_package
-from neuronat.prepare.joint import JointConfig, fuse_jointly
+from neuronat.prepare.joint import fuse_jointly
 from neuronat.prepare.registration import QUALITIES
 from neuronat.prepare.scan import PreparedScan, uncrop
 from neuronat.prepare.staple import StapleConfig, fuse_by_staple
 from neuronat.record import (
-    Marker,
     broken_outputs,
     differences,
     make_folder,
@@ -39,41 +35,16 @@ from neuronat.record import (
     read_marker,
     sha256_of,
     shown_name,
-    stem_of,
     write_marker,
     write_text,
 )
 from neuronat.space.files import write_label_map
 from neuronat.space.loading import naming
-from neuronat.space.reading import hash_of_scan
 from neuronat.space.volume import LabelMap
 
-__all__ = ["METHODS", "BaselineConfig", "BaselineOutcome", "label_by_atlases"]
+__all__ = ["BaselineOutcome", "label_by_atlases"]
 
-METHODS: Mapping[str, str] = {
-    "jlf": "joint label fusion (ANTs), without corrective learning",
-    "staple": "STAPLE (SimpleITK) in overlapping windows",
-}
-FAST_SEARCH_VOX = 2
 REGISTERING = 0.8  # share of the time
-
-
-@dataclass(frozen=True, kw_only=True)
-class BaselineConfig:
-    """What is fused: `method` of METHODS, the atlases, the scheme of their label maps, the protocol of the result."""
-
-    method: str
-    atlases: AtlasConfig
-    scheme: str = "neuromorphometrics"
-    protocol: str = "deepnat25"
-
-    @property
-    def fusion(self) -> JointConfig | StapleConfig:
-        """The method's numbers; a fast joint fusion searches less far than the published one."""
-        if self.method == "staple":
-            return StapleConfig()
-        is_fast = self.atlases.quality == "fast"
-        return JointConfig(search_reach_vox=FAST_SEARCH_VOX) if is_fast else JointConfig()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -114,13 +85,12 @@ def label_by_atlases(
     Raises
     ------
     UsageError
-        If the method is not known, too few atlases are there, or the folder holds another result.
+        If a scheme is not known or has no mapping to the protocol, too few atlases are there, or the folder holds
+        another result.
     UnavailableError
         If antspyx is not installed.
     MissingInputError, UnusableInputError
         If the scan or an atlas cannot be read or used.
-    LabelError
-        If the scheme has no mapping to the protocol.
     OutputError
         If the folder cannot be written to.
 
@@ -128,7 +98,7 @@ def label_by_atlases(
     -----
     Source: [JLF], [STAPLE], and [SYN] for the registration; decision 0030.
     """
-    job = _plan(scan, out, baseline, config)
+    job = plan_baseline(scan, out, baseline, config)
     folder = out / baseline.method
     there = read_marker(marker_path(folder, job.stem))
     if there is not None and not broken_outputs(there, folder):
@@ -146,65 +116,7 @@ def label_by_atlases(
     return _run(job, out, progress)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Job:
-    """A scan, its atlases, and what a result of them depends on."""
-
-    scan: Path
-    stem: str
-    atlases: tuple[Atlas, ...]
-    scheme: LabelScheme
-    protocol: LabelScheme
-    wanted: Marker
-    baseline: BaselineConfig
-    config: SegmentConfig
-
-
-def _plan(scan: Path, out: Path, baseline: BaselineConfig, config: SegmentConfig) -> _Job:
-    """Check all that can be checked before anything is computed, and choose the atlases."""
-    scheme, protocol = load_scheme(baseline.scheme), load_scheme(baseline.protocol)
-    if protocol.name not in (scheme.name, *scheme.mappings):
-        known = ", ".join((scheme.name, *scheme.mappings))
-        raise LabelError(f"scheme {scheme.name} has no mapping to {protocol.name}; --protocol can be {known}")
-    require_package(f"baseline {baseline.method}", "antspyx", "ants")
-    require_distinct([scan], out, config)
-    inputs = {shown_name(scan): hash_of_scan(scan, config.reading)}
-    atlases = choose_atlases(baseline.atlases, stem_of(scan), inputs[shown_name(scan)])
-    if config.mask is not None:
-        inputs[f"mask {shown_name(config.mask)}"] = hash_of_scan(config.mask)
-    inputs |= {f"atlas {atlas.files.name}": atlas.sha256 for atlas in atlases}
-    settings = {
-        "method": asdict(baseline.fusion),
-        "quality": baseline.atlases.quality,
-        "scheme": scheme.name,
-        "protocol": protocol.name,
-        **_reading(config),
-    }
-    packages = {name: version(name) for name in ("antspyx", "SimpleITK")}
-    return _Job(
-        scan=scan,
-        stem=stem_of(scan),
-        atlases=atlases,
-        scheme=scheme,
-        protocol=protocol,
-        wanted=Marker(version=__version__, inputs=inputs, models=packages, settings=settings, outputs={}),
-        baseline=baseline,
-        config=config,
-    )
-
-
-def _reading(config: SegmentConfig) -> dict[str, Any]:
-    """Return the settings that decide how the scan is prepared."""
-    return {
-        "stripped": config.stripped,
-        "force": config.force,
-        "frame": config.reading.frame,
-        "use_form": config.reading.use_form,
-        "assume_orientation": config.reading.assume_orientation,
-    }
-
-
-def _run(job: _Job, out: Path, progress: Progress) -> BaselineOutcome:
+def _run(job: Job, out: Path, progress: Progress) -> BaselineOutcome:
     """Register, fuse and write, the marker last."""
     inputs = read_inputs(job.scan, job.config)
     progress(f"{job.stem}: preparing", 0.0)
@@ -212,17 +124,18 @@ def _run(job: _Job, out: Path, progress: Progress) -> BaselineOutcome:
         prepared = prepare_brain(inputs, job.config)
     made_from = {name: digest for name, digest in job.wanted.inputs.items() if not name.startswith("atlas ")}
     registered = register_atlases(
-        Target(job.stem, prepared, made_from | _reading(job.config), job.config.n_threads),
+        Target(job.stem, prepared, made_from | reading_settings(job.config), job.config.n_threads),
         job.atlases,
         job.scheme,
         quality=job.baseline.atlases.quality,
         out=out,
         progress=lambda step, done: progress(f"{job.stem}: {step}", REGISTERING * done),
     )
-    start_s = time.monotonic()
+    start_s, start_cpu_s = time.monotonic(), processor_s()
     classes = _fuse(job, prepared, registered, progress)
-    fusion_s = time.monotonic() - start_s
-    sidecar = _sidecar(job, inputs, registered) | {"FusionSeconds": round(fusion_s, 2)}
+    fusion_s, fusion_cpu_s = time.monotonic() - start_s, processor_s() - start_cpu_s
+    taken = {"FusionSeconds": round(fusion_s, 2), "FusionCpuSeconds": round(fusion_cpu_s, 2)}
+    sidecar = _sidecar(job, inputs, registered) | taken
     folder = out / job.baseline.method
     names = _write(job, folder, classes, prepared, inputs.scan.space_code, sidecar)
     hashes = {name: sha256_of(folder / name) for name in names}
@@ -239,7 +152,7 @@ def _run(job: _Job, out: Path, progress: Progress) -> BaselineOutcome:
 
 
 def _fuse(
-    job: _Job, prepared: PreparedScan, registered: Sequence[RegisteredAtlas], progress: Progress
+    job: Job, prepared: PreparedScan, registered: Sequence[RegisteredAtlas], progress: Progress
 ) -> NDArray[np.uint8]:
     """Make one map of classes of the protocol from the registered atlases."""
     step = f"{job.stem}: fusing by {job.baseline.method}"
@@ -258,7 +171,7 @@ def _fuse(
 
 
 def _write(
-    job: _Job,
+    job: Job,
     folder: Path,
     classes: NDArray[np.uint8],
     prepared: PreparedScan,
@@ -283,7 +196,7 @@ def _write(
     return (*files, f"seg-{job.protocol.name}_dseg.tsv")
 
 
-def _sidecar(job: _Job, inputs: Inputs, registered: Sequence[RegisteredAtlas]) -> dict[str, Any]:
+def _sidecar(job: Job, inputs: Inputs, registered: Sequence[RegisteredAtlas]) -> dict[str, Any]:
     """Say how a label map was made, of what, and in which time: names of files, never their paths."""
     title, packages = METHODS[job.baseline.method], job.wanted.models
     return {
@@ -297,11 +210,17 @@ def _sidecar(job: _Job, inputs: Inputs, registered: Sequence[RegisteredAtlas]) -
         "Method": {"Name": job.baseline.method, "Title": title, "Settings": asdict(job.baseline.fusion)},
         "Registration": QUALITIES[job.baseline.atlases.quality],
         "Atlases": [
-            {"Name": atlas.files.name, "SHA256": atlas.sha256, "Seconds": round(found.seconds, 2)}
+            {
+                "Name": atlas.files.name,
+                "SHA256": atlas.sha256,
+                "Seconds": round(found.seconds, 2),
+                "CpuSeconds": round(found.cpu_seconds, 2),
+            }
             for atlas, found in zip(job.atlases, registered, strict=True)
         ],
         "AtlasScheme": job.scheme.name,
         "RegistrationSeconds": round(sum(found.seconds for found in registered), 2),
+        "RegistrationCpuSeconds": round(sum(found.cpu_seconds for found in registered), 2),
         "Threads": job.config.n_threads,
         "GeneratedBy": [
             {"Name": "neuronat", "Version": __version__},

@@ -4,6 +4,7 @@ An atlas counts at a voxel by how well its grey values fit around it, and the le
 """
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,20 +60,22 @@ def fuse_jointly(
     Notes
     -----
     Source: [JLF], as antspyx has it, without the corrective learning of [PICSL]. Ours: where all atlases agree,
-    their class stands, and weights are found elsewhere only; background is a class like the others.
+    their class stands, and weights are found elsewhere only; background is a class like the others; a margin around
+    the images, near whose borders ANTs errs.
     """
-    import ants
-
     fused = np.where(mask, classes[0], 0).astype(np.uint8)
     doubtful = mask & ~unanimous_voxels(classes)
     if not doubtful.any():
         return fused
-    images = [ants.from_numpy(np.ascontiguousarray(image)) for image in grey]
-    labels = [ants.from_numpy(found.astype(np.float32) + 1) for found in classes]  # ANTs votes for no label 0
+    import ants
+
+    reach = config.patch_reach_vox + config.search_reach_vox
+    images = [_image(values, reach) for values in grey]
+    labels = [_image(found + 1.0, reach, 1.0) for found in classes]  # ANTs votes for no label 0
     with private_temporary_files():
         found = ants.joint_label_fusion(
-            ants.from_numpy(intensities),
-            ants.from_numpy(doubtful.astype(np.float32)),
+            _image(intensities, reach),
+            _image(doubtful, reach),
             images,
             label_list=labels,
             rad=config.patch_reach_vox,
@@ -80,9 +83,17 @@ def fuse_jointly(
             beta=config.beta,
             rho=config.alpha,
         )
-    voted = np.rint(found["segmentation"].numpy()[doubtful]).astype(np.int64)
+    inner = tuple(slice(reach, -reach) for _ in range(3))
+    voted = np.rint(found["segmentation"].numpy()[inner][doubtful]).astype(np.int64)
     fused[doubtful] = np.where(voted > 0, voted - 1, majority_classes(classes[:, doubtful]))
     return fused
+
+
+def _image(values: NDArray[Any], margin: int, outside: float = 0.0) -> Any:
+    """Turn an (I, J, K) array into an image of ANTs, with a margin."""
+    import ants
+
+    return ants.from_numpy(np.pad(values.astype(np.float32), margin, constant_values=outside))
 
 
 def unanimous_voxels(classes: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -100,4 +100,5 @@ def _fuse_voxels(classes: NDArray[np.uint8], config: StapleConfig) -> NDArray[np
     rows = numbers.reshape(classes.shape).astype(np.uint16)[:, None, :]
     found = sitk.GetArrayFromImage(staple.Execute([sitk.GetImageFromArray(row) for row in rows]))[0]
     is_decided = found < len(known)
-    return np.where(is_decided, known[np.where(is_decided, found, 0)], majority_classes(classes))
+    fused: NDArray[np.uint8] = np.where(is_decided, known[np.where(is_decided, found, 0)], majority_classes(classes))
+    return fused
