@@ -49,10 +49,7 @@ class Networks:
 
 
 def load_models(names: Sequence[str]) -> tuple[Model, ...]:
-    """Load models by name or folder; none named: those of the default pipeline that are installed.
-
-    The shipped model that finds brains comes along, if none of the named ones does.
-    """
+    """Load models by name or folder, by default those installed; and the one that finds brains, if none named does."""
     named = tuple(load_model(name) for name in _at_hand(names))
     if any(BRAIN in model.schemes for model in named) or STRIPPER not in shipped_models():
         return named

@@ -52,7 +52,7 @@ def train_whole(recipe: WholeRecipe, path: Path, budget: Budget, progress: Progr
     Returns
     -------
     Path or None
-        The model's folder; None where the minutes were over first.
+        The model's folder; None where the minutes were over first, and for all but the first of several processes.
 
     Raises
     ------
@@ -69,7 +69,8 @@ def train_whole(recipe: WholeRecipe, path: Path, budget: Budget, progress: Progr
     folder = resolved_path(recipe.folder, path)
     if not budget.resume and any(folder.glob("checkpoint-*.pt")):
         raise ConfigError(f"{folder.name}: holds a training already; add --resume, or give another folder")
-    material = packed_volumes(recipe, path, progress)
+    with budget.team.first_goes_ahead():
+        material = packed_volumes(recipe, path, progress)
     source = make_source(material, budget.device)
     net = _start(recipe, path, material).to(budget.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     course = Course(
@@ -77,8 +78,10 @@ def train_whole(recipe: WholeRecipe, path: Path, budget: Budget, progress: Progr
         max_minutes=budget.max_minutes - (time.monotonic() - began) / 60,
         resume=budget.resume,
         progress=lambda done, line: progress(line, done),
+        team=budget.team,
     )
-    if not follow_course(net, _exercise(net, recipe, source), recipe.training, course):
+    is_done = follow_course(net, _exercise(net, recipe, source), recipe.training, course)
+    if not is_done or not budget.team.is_first:
         return None
     dice = _validated(net.eval(), recipe, material, source, progress)
     for protocol, scores in dice.items():
