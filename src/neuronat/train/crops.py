@@ -15,7 +15,7 @@ from neuronat.errors import ConfigError
 from neuronat.prepare.intensity import scale_brightness
 from neuronat.synth.degrade import DegradeConfig, blurred, degrade
 from neuronat.synth.fields import DeformConfig, interpolate, random_places, smooth_noise, uniform
-from neuronat.synth.paint import CSF, FIRST_OUTSIDE, paint, palette
+from neuronat.synth.paint import CSF, FIRST_OUTSIDE, clutter, paint, palette
 from neuronat.synth.tissue import TissueConfig, vary_tissue
 from neuronat.train.augment import LEFT_RIGHT_CHANNELS
 from neuronat.train.volumes import GREY_STEP, HeadVolume
@@ -27,8 +27,8 @@ __all__ = ["Crop", "CropConfig", "CropSource", "draw_crop"]
 class CropConfig:
     """Which crops are drawn; shares of the kinds add up to at most 1, the rest are stripped scans.
 
-    `share_wild` of the painted heads have any contrast, `share_raw` of them keep what is outside the brain. Of the
-    stripped ones, `share_misjudged` have a mask that takes in some rim or cuts some brain off, as masks of raw heads
+    `share_wild` of the painted heads have any contrast, `share_raw` of them keep what is outside the brain, and in
+    `share_cluttered` of them that is uneven. Of the stripped ones, `share_misjudged` have a mask that takes in some rim or cuts some brain off, as masks of raw heads
     do. With `brightness` above 0 grey values are scaled as those of raw heads are
     (`prepare.intensity.scale_brightness`), and then by up to exp(brightness) up or down. Crops lie within `reach` of
     the brain's extents from its centre; their voxels are `step_vox` of the scan's apart.
@@ -40,6 +40,7 @@ class CropConfig:
     share_painted: float = 0.2
     share_wild: float = 0.2
     share_raw: float = 0.8
+    share_cluttered: float = 0.0
     share_misjudged: float = 0.0
     reach: float = 0.33
     coordinate_noise: float = 0.03
@@ -235,7 +236,11 @@ def _set_into_head(
 
 def _painted(labels: Tensor, source: CropSource, config: CropConfig, generator: torch.Generator) -> Tensor:
     """Grey values for the labels of a whole head."""
-    return paint(labels, *palette(source.head_ids, config.share_wild, generator), generator)
+    image = paint(labels, *palette(source.head_ids, config.share_wild, generator), generator)
+    if config.share_cluttered and float(uniform(0, 1, generator)) < config.share_cluttered:
+        outside = torch.tensor([i >= FIRST_OUTSIDE for i in source.head_ids], device=labels.device)
+        image = clutter(image, outside[labels.long()], generator)
+    return image
 
 
 def _draw_voxels(is_near: Tensor, config: CropConfig, generator: torch.Generator) -> Tensor:
