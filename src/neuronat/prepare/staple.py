@@ -92,7 +92,7 @@ def _fuse_voxels(classes: NDArray[np.uint8], config: StapleConfig) -> NDArray[np
     """Fuse N opinions (N, V) on V voxels; STAPLE asks for no neighbourhood, so a row of voxels will do."""
     known, numbers = np.unique(classes, return_inverse=True)
     if len(known) == 1:
-        return classes[0]
+        return majority_classes(classes)
     staple = sitk.MultiLabelSTAPLEImageFilter()
     staple.SetMaximumNumberOfIterations(config.most_iterations)
     staple.SetTerminationUpdateThreshold(config.tolerance)
