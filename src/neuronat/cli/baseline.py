@@ -1,11 +1,14 @@
 """`neuronat baseline`: the paper's opponents, label maps made from those of registered atlases."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from neuronat.cli.options import reading_options, segment_config
+
+if TYPE_CHECKING:
+    from neuronat.pipeline.atlases import AtlasConfig
 
 __all__ = ["command"]
 
@@ -55,27 +58,14 @@ __all__ = ["command"]
     type=click.Choice(("fast", "full")),
     default="fast",
     show_default=True,
-    help="Registration to 2 mm (minutes per atlas) or to 1 mm (an hour and more).",
+    help="Registration down to 2 mm, or to 1 mm, which takes dozens of times as long.",
 )
 @click.option("--threads", "n_threads", type=int, metavar="N", help="Cores to use. [default: all]")
 @click.option("--overwrite", is_flag=True, help="Replace results of another scan, other atlases or settings.")
 @reading_options
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def command(
-    method: str,
-    scan: Path,
-    atlases: Path,
-    out: Path,
-    scans: str,
-    mask_ending: str,
-    label_ending: str | None,
-    scheme: str,
-    protocol: str,
-    atlas_count: int | None,
-    leave_out: tuple[str, ...],
-    quality: str,
-    quiet: bool,
-    **options: Any,
+    method: str, scan: Path, out: Path, atlases: Path, scheme: str, protocol: str, quiet: bool, **options: Any
 ) -> None:
     """Label SCAN by atlases: joint label fusion (jlf) or STAPLE (staple) after registration.
 
@@ -88,21 +78,12 @@ def command(
     is kept for both, and for a run that goes on after a stop.
     """
     from neuronat.cli.progress import shown_progress
-    from neuronat.pipeline.atlases import AtlasConfig
     from neuronat.pipeline.baseline import label_by_atlases
     from neuronat.pipeline.baseline_plan import BaselineConfig
     from neuronat.pipeline.device import limit_threads
 
+    chosen = _atlas_config(atlases, scheme, options)
     config = segment_config(options)
-    chosen = AtlasConfig(
-        folder=atlases,
-        scans=scans,
-        mask_ending=mask_ending,
-        label_ending=label_ending or f"_seg-{Path(scheme).name.removesuffix('.tsv')}_dseg.nii.gz",
-        leave_out=leave_out,
-        most=atlas_count,
-        quality=quality,
-    )
     limit_threads(config.n_threads)
     baseline = BaselineConfig(method=method, atlases=chosen, scheme=scheme, protocol=protocol)
     with shown_progress(quiet) as progress:
@@ -113,4 +94,19 @@ def command(
     click.echo(
         f"{outcome.stem}: {method} of {outcome.n_atlases} atlases, {outcome.registration_s:.0f} s to register and "
         f"{outcome.fusion_s:.0f} s to fuse, {outcome.folder / outcome.outputs[0]}"
+    )
+
+
+def _atlas_config(folder: Path, scheme: str, options: dict[str, Any]) -> "AtlasConfig":
+    """Take what says which atlases to use out of the options."""
+    from neuronat.pipeline.atlases import AtlasConfig
+
+    return AtlasConfig(
+        folder=folder,
+        scans=options.pop("scans"),
+        mask_ending=options.pop("mask_ending"),
+        label_ending=options.pop("label_ending") or f"_seg-{Path(scheme).name.removesuffix('.tsv')}_dseg.nii.gz",
+        leave_out=options.pop("leave_out"),
+        most=options.pop("atlas_count"),
+        quality=options.pop("quality"),
     )

@@ -23,10 +23,10 @@ def run_apart(function: Callable[..., Answer], *arguments: Any, n_threads: int |
     ----------
     function : callable
         Of a module, so that the other process finds it by its name.
-    *arguments : any
-        What it is called with; they are copied.
     n_threads : int, optional
         Threads of ITK there; by default all cores.
+    *arguments : any
+        What it is called with; they are copied.
 
     Returns
     -------
