@@ -2,8 +2,8 @@
 
 Usage: python benchmarks/stress.py make OUT [--scans NAME...] [--fold N] [--kinds NAME...] [--heads NAME...]
            [--repeats N] [--seed N]
-       python benchmarks/stress.py table OUT TABLE.tsv [--model NAME|DIR]... [--kinds NAME...] [--device NAME]
-           [--threads N] [--force]
+       python benchmarks/stress.py table OUT TABLE.tsv [--model NAME|DIR]... [--protocols NAME...]
+           [--kinds NAME...] [--device NAME] [--threads N] [--force]
 
 docs/laboratory.md says what the kinds are, and how to read the table. `make` reads NEURONAT_DATA/malc and
 NEURONAT_DATA/labelmaps; what is there is not made again. `table` appends to TABLE.tsv; what stands there is not
@@ -11,18 +11,37 @@ measured again.
 """
 
 import argparse
+import math
 import os
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from neuronat.errors import UnusableInputError
 from neuronat.labels.scheme import load_scheme
+from neuronat.measure.laboratory import (
+    REFUSED,
+    LaboratoryRow,
+    kinds_against_models,
+    laboratory_row,
+    parse_rows,
+    rows_table,
+)
+from neuronat.measure.overlap import dice_per_structure
+from neuronat.measure.repeats import MeasuredVolume, parse_volumes, variation_table, volumes_rows
+from neuronat.measure.scores import map_together
 from neuronat.measure.volumes import structure_volumes
+from neuronat.pipeline.device import choose_device, limit_threads
+from neuronat.pipeline.networks import BRAIN, Networks, chosen_protocols, load_models
+from neuronat.pipeline.segment import read_inputs, segment_scan
+from neuronat.pipeline.settings import SegmentConfig
 from neuronat.record import make_folder
 from neuronat.space.files import read_label_map, read_mask, read_volume
+from neuronat.space.scan import ReadOptions
 from neuronat.synth.composite import composite
 from neuronat.synth.retest import CHANGES, retest
 from neuronat.synth.specimen import Specimen, file_names, make_specimen, write_specimen
@@ -46,6 +65,16 @@ def main() -> None:
     make.add_argument("--repeats", type=int, default=2, help="of each change of the retest")
     make.add_argument("--seed", type=int, default=0)
     make.set_defaults(run=make_set)
+    table = commands.add_parser("table", help="measure models on a stress set")
+    table.add_argument("out", type=Path, help="folder of the stress set")
+    table.add_argument("table", type=Path, help="rows are appended; volumes go to <table>-volumes.tsv")
+    table.add_argument("--model", action="append", default=[], help="name or folder; several that work together: A,B")
+    table.add_argument("--protocols", nargs="*", default=["deepnat25", PROTOCOL])
+    table.add_argument("--kinds", nargs="*", default=[""], help="folders of the stress set, by how they begin")
+    table.add_argument("--device", default="auto")
+    table.add_argument("--threads", type=int)
+    table.add_argument("--force", action="store_true", help="label also what would be refused")
+    table.set_defaults(run=measure_models)
     chosen = options.parse_args()
     if "run" not in chosen:
         options.print_help()
@@ -104,6 +133,133 @@ def read_specimen(name: str) -> Specimen:
         read_label_map(Path(f"{start}_seg-{PROTOCOL}_dseg.nii.gz"), load_scheme(PROTOCOL)),
         read_label_map(Path(f"{start}_seg-tissue_dseg.nii.gz"), load_scheme("tissue")).ids,
     )
+
+
+def measure_models(chosen: argparse.Namespace) -> None:
+    """Measure what is not in the table yet, and print the tables."""
+    make_folder(chosen.table.parent)
+    volumes = chosen.table.with_name(f"{chosen.table.stem}-volumes.tsv")
+    for model in chosen.model:
+        networks, config = prepared(model, chosen)
+        name = "+".join(Path(part).name for part in model.split(","))
+        for scan in found_scans(chosen.out, tuple(chosen.kinds)):
+            if is_done(chosen.table, name, scan.stem, config.protocols):
+                continue
+            rows, measured = measure_scan(name, scan, networks, config)
+            append(volumes, volumes_rows(measured), volumes_rows(measured, has_header=False))
+            append(chosen.table, rows_table(rows), rows_table(rows, has_header=False))
+            print(rows_table(rows, has_header=False), end="", flush=True)
+    rows = read_rows(chosen.table)
+    for protocol in dict.fromkeys(row.protocol for row in rows if row.protocol != REFUSED):
+        print("\n" + kinds_against_models(rows, protocol), end="")
+    steady = parse_volumes(volumes.read_text(encoding="utf-8")) if volumes.is_file() else ()
+    for protocol in dict.fromkeys(row.protocol for row in steady):
+        print("\n" + variation_table(steady, protocol), end="")
+
+
+@dataclass(frozen=True)
+class StressScan:
+    """The files of one scan of the stress set."""
+
+    kind: str
+    stem: str
+    folder: Path
+
+    @property
+    def is_raw(self) -> bool:
+        return self.kind == COMPOSITE
+
+    @property
+    def head(self) -> str:
+        return self.stem.split("_acq-")[0]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Scan, mask and labels."""
+        return tuple(self.folder / name for name in file_names(self.stem, PROTOCOL, is_raw=self.is_raw))
+
+
+def found_scans(out: Path, beginnings: tuple[str, ...]) -> list[StressScan]:
+    """Find the scans of a stress set, `plain` first."""
+    ending = f"_seg-{PROTOCOL}_dseg.nii.gz"
+    folders = sorted((f for f in out.iterdir() if f.is_dir()), key=lambda f: (f.name != "plain", f.name))
+    return [
+        StressScan(folder.name, path.name.removesuffix(ending), folder)
+        for folder in folders
+        if folder.name.startswith(beginnings)
+        for path in sorted(folder.glob(f"*{ending}"))
+    ]
+
+
+def prepared(model: str, chosen: argparse.Namespace) -> tuple[Networks, SegmentConfig]:
+    """Load the models that work together."""
+    models = load_models(model.split(","))
+    offered = {protocol for one in models for protocol in one.schemes}
+    config = SegmentConfig(
+        models=tuple(model.split(",")),
+        protocols=tuple(protocol for protocol in chosen.protocols if protocol in offered),
+        device=chosen.device,
+        n_threads=chosen.threads,
+        force=chosen.force,
+        reading=ReadOptions(force=chosen.force),
+    )
+    limit_threads(config.n_threads)
+    return Networks(chosen_protocols(models, config), choose_device(config.device), models), config
+
+
+def measure_scan(
+    model: str, scan: StressScan, networks: Networks, config: SegmentConfig
+) -> tuple[list[LaboratoryRow], list[MeasuredVolume]]:
+    """Label one scan, a raw head without its mask, and compare with the truth."""
+    image, mask, truth = scan.files
+    config = replace(config, stripped="no") if scan.is_raw else replace(config, mask=mask)
+    where = (model, scan.kind, scan.stem)
+    try:
+        result = segment_scan(read_inputs(image, config), networks, config)
+    except UnusableInputError as error:
+        return [LaboratoryRow(*where, REFUSED, math.nan, str(error), math.nan)], []
+    reference = read_label_map(truth, load_scheme(PROTOCOL))
+    rows = []
+    for found in result.labels.values():
+        known = dice_per_structure(*(m.ids for m in map_together(found, reference)), found.scheme)
+        rows.append(laboratory_row(where, found.scheme, known))
+    if scan.is_raw:
+        true_mask = read_mask(mask).values > 0
+        overlap = 2 * np.count_nonzero(result.mask & true_mask) / (result.mask.sum() + true_mask.sum())
+        rows.append(LaboratoryRow(*where, BRAIN, float(overlap), "", math.nan))
+    if scan.kind != "plain" and not scan.kind.startswith(RETEST):
+        return rows, []
+    change = scan.kind.removeprefix(RETEST) if scan.kind != "plain" else ""
+    return rows, [
+        MeasuredVolume(
+            model,
+            scan.head,
+            change,
+            scan.stem,
+            protocol,
+            row.name,
+            math.nan if row.volume_mm3 is None else row.volume_mm3,
+        )
+        for protocol, volumes in result.volumes.items()
+        for row in volumes
+    ]
+
+
+def is_done(table: Path, model: str, scan: str, protocols: tuple[str, ...]) -> bool:
+    """Tell whether a scan was measured in these protocols; one that was refused is tried again."""
+    done = {row.protocol for row in read_rows(table) if row.model == model and row.scan == scan}
+    return set(protocols) <= done
+
+
+def read_rows(table: Path) -> tuple[LaboratoryRow, ...]:
+    return parse_rows(table.read_text(encoding="utf-8")) if table.is_file() else ()
+
+
+def append(path: Path, whole: str, rows: str) -> None:
+    """Add rows to a table; a new one gets its header line."""
+    is_new = not path.is_file()
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(whole if is_new else rows)
 
 
 def data() -> Path:

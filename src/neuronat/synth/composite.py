@@ -46,9 +46,10 @@ def composite(specimen: Specimen, head: LabelMap, generator: torch.Generator) ->
     Notes
     -----
     Source: ours; as `train.crops` makes them, for a whole head. The head is scaled along each axis so that the boxes of
-    the two brains agree; its own brain becomes fluid, which the real one replaces, softly at the border.
+    the two brains agree; its own brain becomes fluid, which the real one replaces, softly at the border. What is loose
+    in the mask (a tablet beside the head) is left out.
     """
-    brain = _upright(specimen)
+    brain = _upright(_largest_part(specimen))
     ids = _upright_ids(head.ids, head.affine)
     hollow = brain_of(ids)
     if not hollow.any():
@@ -61,7 +62,8 @@ def composite(specimen: Specimen, head: LabelMap, generator: torch.Generator) ->
     widths = list(zip(before.tolist(), np.maximum(after, 0).astype(int).tolist(), strict=True))
     larger = _padded(brain, widths)
     offset = head_middle - scale * (middle + before)
-    around = ndimage.affine_transform(ids, scale, offset, output_shape=larger.mask.shape, order=0, mode="nearest")
+    shape = larger.mask.shape
+    around = ndimage.affine_transform(ids, np.diag(scale), offset, output_shape=shape, order=0, mode="nearest")
     around = np.where((around >= FIRST_OUTSIDE) | (around == 0), around, CSF)
     white = specimen.levels[2]
     painted = white * _painted(around, generator)
@@ -83,6 +85,14 @@ def _painted(ids: NDArray[np.integer], generator: torch.Generator) -> NDArray[np
     image = paint(cube, *palette(tuple(found.tolist()), 0.0, generator), generator)
     painted: NDArray[np.float32] = image[:i, :j, :k].numpy()
     return painted
+
+
+def _largest_part(specimen: Specimen) -> Specimen:
+    """Keep the largest part of the mask."""
+    parts, _ = ndimage.label(specimen.mask)
+    inside = parts == np.bincount(parts[specimen.mask]).argmax()
+    labels = LabelMap(np.where(inside, specimen.labels.ids, 0), specimen.volume.affine, specimen.labels.scheme)
+    return replace(specimen, mask=inside, labels=labels, tissue=np.where(inside, specimen.tissue, 0))
 
 
 def _upright(specimen: Specimen) -> Specimen:

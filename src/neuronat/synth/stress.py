@@ -53,8 +53,8 @@ class AgedConfig:
                 raise ConfigError(f"AgedConfig.{name} must be at least 0; got {value!r}")
 
 
-AGED_MILD = AgedConfig(ventricles_vox=2.0, sulci_vox=0.5, contrast_loss=0.12)
-AGED_STRONG = AgedConfig(ventricles_vox=5.0, sulci_vox=1.0, contrast_loss=0.25)
+AGED_MILD = AgedConfig(ventricles_vox=2.0, sulci_vox=0.8, contrast_loss=0.12)
+AGED_STRONG = AgedConfig(ventricles_vox=5.0, sulci_vox=1.5, contrast_loss=0.25)
 
 
 def aged(specimen: Specimen, config: AgedConfig, generator: torch.Generator) -> Specimen:
@@ -91,7 +91,7 @@ def aged(specimen: Specimen, config: AgedConfig, generator: torch.Generator) -> 
     places = _voxels(ids.shape)
     for _ in range(N_STEPS):
         places = places + interpolate(velocity, places / STEP)
-    surrounded = replace(specimen, mask=np.ones_like(specimen.mask), volume=_in_fluid(specimen, generator))
+    surrounded = replace(specimen, mask=np.ones_like(specimen.mask), volume=_in_fluid(specimen, ventricles, generator))
     older = moved(surrounded, places.numpy(), specimen.volume.affine)
     tissue = np.where(specimen.mask & (older.tissue == 0), FLUID, older.tissue)
     tissue = np.where(specimen.mask, tissue, 0).astype(np.uint8)
@@ -238,9 +238,9 @@ def _voxels(shape: tuple[int, ...]) -> torch.Tensor:
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
 
-def _in_fluid(specimen: Specimen, generator: torch.Generator) -> Volume:
-    """Put fluid around the brain, as bright and as noisy as that in it; the border is not sharp."""
-    fluid = specimen.levels[0]
+def _in_fluid(specimen: Specimen, ventricles: NDArray[np.bool_], generator: torch.Generator) -> Volume:
+    """Put fluid around the brain, as bright as that in the ventricles; the border is not sharp."""
+    fluid = float(np.median(specimen.volume.values[ventricles])) if ventricles.any() else specimen.levels[0]
     noise = torch.randn(*specimen.mask.shape, generator=generator).numpy()
     around = fluid * (1 + 0.1 * ndimage.gaussian_filter(noise, 0.7))
     inside = ndimage.gaussian_filter(specimen.mask.astype(np.float32), BORDER_VOX)
