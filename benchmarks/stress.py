@@ -167,10 +167,12 @@ class StressScan:
 
     @property
     def is_raw(self) -> bool:
+        """Whether what is outside the brain is there."""
         return self.kind == COMPOSITE
 
     @property
     def head(self) -> str:
+        """The scan that it was made of."""
         return self.stem.split("_acq-")[0]
 
     @property

@@ -53,8 +53,8 @@ class AgedConfig:
                 raise ConfigError(f"AgedConfig.{name} must be at least 0; got {value!r}")
 
 
-AGED_MILD = AgedConfig(ventricles_vox=2.0, sulci_vox=0.8, contrast_loss=0.12)
-AGED_STRONG = AgedConfig(ventricles_vox=5.0, sulci_vox=1.5, contrast_loss=0.25)
+AGED_MILD = AgedConfig(ventricles_vox=2.0, sulci_vox=0.7, contrast_loss=0.12)
+AGED_STRONG = AgedConfig(ventricles_vox=5.0, sulci_vox=1.0, contrast_loss=0.25)
 
 
 def aged(specimen: Specimen, config: AgedConfig, generator: torch.Generator) -> Specimen:
@@ -77,25 +77,34 @@ def aged(specimen: Specimen, config: AgedConfig, generator: torch.Generator) -> 
     Notes
     -----
     Source: ours. The fields of `synth.ageing` are followed in small steps, as a flow: one long step would fold
-    the walls of a narrow ventricle over each other. Fluid is what carries no label: the sulci that the rater left
-    open, and all that is outside the mask.
+    the walls of a narrow ventricle over each other. Fluid is what is dark or carries no label, and all that is outside
+    the mask. Raters give a narrow sulcus to the cortex; one that has become three voxels wide carries no label
+    (decision 0034).
     """
     ids, scheme = specimen.labels.ids, specimen.labels.scheme
     names = dict(zip(scheme.ids, scheme.names, strict=True))
     ventricles = np.isin(ids, [index for index, name in names.items() if _is_ventricle(name)])
-    fluid = (ids == 0) & ((specimen.tissue == FLUID) | ~specimen.mask)
-    fields = torch.from_numpy(ageing_fields(ventricles, fluid))
+    grey_values = specimen.volume.values
+    inner = float(np.median(grey_values[ventricles])) if ventricles.any() else specimen.levels[0]
+    is_dark = (
+        specimen.mask & (specimen.tissue == FLUID) & (grey_values < (inner + specimen.levels[1]) / 2) & ~ventricles
+    )
+    around = (ids == 0) & ((specimen.tissue == FLUID) | ~specimen.mask)
+    fields = torch.from_numpy(ageing_fields(ventricles, is_dark | around))
     strength = torch.tensor([config.ventricles_vox] * 3 + [config.sulci_vox] * 3).view(6, 1, 1, 1) / N_STEPS
     velocity = fields.float() * strength
     velocity = velocity[:3] + velocity[3:]
     places = _voxels(ids.shape)
     for _ in range(N_STEPS):
         places = places + interpolate(velocity, places / STEP)
-    surrounded = replace(specimen, mask=np.ones_like(specimen.mask), volume=_in_fluid(specimen, ventricles, generator))
+    surrounded = replace(specimen, mask=np.ones_like(specimen.mask), volume=_in_fluid(specimen, inner, generator))
     older = moved(surrounded, places.numpy(), specimen.volume.affine)
     tissue = np.where(specimen.mask & (older.tissue == 0), FLUID, older.tissue)
     tissue = np.where(specimen.mask, tissue, 0).astype(np.uint8)
-    older = replace(older, mask=specimen.mask, tissue=tissue)
+    open_now = ndimage.binary_opening(_nearest(is_dark, places) | (older.labels.ids == 0))
+    open_before = _nearest(ndimage.binary_opening(is_dark | (ids == 0)), places)
+    truth = np.where(open_now & ~open_before, 0, older.labels.ids)
+    older = replace(older, mask=specimen.mask, tissue=tissue, labels=replace(older.labels, ids=truth))
     _, grey, white = specimen.levels
     return _recoloured(older, {WHITE: -config.contrast_loss * (white - grey)})
 
@@ -238,9 +247,14 @@ def _voxels(shape: tuple[int, ...]) -> torch.Tensor:
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
 
-def _in_fluid(specimen: Specimen, ventricles: NDArray[np.bool_], generator: torch.Generator) -> Volume:
-    """Put fluid around the brain, as bright as that in the ventricles; the border is not sharp."""
-    fluid = float(np.median(specimen.volume.values[ventricles])) if ventricles.any() else specimen.levels[0]
+def _nearest(mask: NDArray[np.bool_], places: torch.Tensor) -> NDArray[np.bool_]:
+    """Take a mask at the voxels nearest to places."""
+    found: NDArray[np.bool_] = ndimage.map_coordinates(mask, places.numpy(), order=0)
+    return found
+
+
+def _in_fluid(specimen: Specimen, fluid: float, generator: torch.Generator) -> Volume:
+    """Put fluid of a grey value around the brain; the border is not sharp."""
     noise = torch.randn(*specimen.mask.shape, generator=generator).numpy()
     around = fluid * (1 + 0.1 * ndimage.gaussian_filter(noise, 0.7))
     inside = ndimage.gaussian_filter(specimen.mask.astype(np.float32), BORDER_VOX)
