@@ -21,7 +21,7 @@ def test_a_seed_gives_the_same_repeat_again_and_the_anatomy_stays(specimen, chan
     volumes_mm3 = [
         (one.labels.ids == 3).sum() * abs(np.linalg.det(one.volume.affine[:3, :3])) for one in (specimen, first)
     ]
-    assert volumes_mm3[1] == pytest.approx(volumes_mm3[0], rel=0.02)
+    assert volumes_mm3[1] == pytest.approx(volumes_mm3[0], rel=0.03)  # a cortex of three voxels, on another grid
 
 
 @pytest.mark.parametrize("change", ["turn", "bias", "noise", "all"])

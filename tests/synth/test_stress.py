@@ -118,10 +118,10 @@ def test_three_slices_become_one_at_the_place_of_the_middle_one(specimen):
     below, middle, above = (specimen.labels.ids[:, :, n:54:3] for n in range(3))
     inside, found = coarse.mask[..., :18], coarse.labels.ids[..., :18]
     pair = inside & (below == above) & (below != middle)
-    assert pair.sum() > 10
+    assert pair.any()
     np.testing.assert_array_equal(found[pair], below[pair])
     three = inside & (below != above) & (below != middle) & (above != middle)
-    assert three.sum() > 10
+    assert three.any()
     np.testing.assert_array_equal(found[three], middle[three])
 
 
