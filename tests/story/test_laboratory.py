@@ -14,6 +14,7 @@ from neuronat.space.files import read_mask, read_volume, write_label_map, write_
 from neuronat.space.scan import ReadOptions
 from neuronat.space.volume import LabelMap
 
+pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "stress.py"
 FLUID, WHITE = (4, 43, 14, 15), (2, 41, 7, 46, 16)
 

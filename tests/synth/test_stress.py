@@ -79,7 +79,7 @@ def test_a_turned_head_is_turned_in_the_world_and_nothing_is_cut(specimen):
     pivot = affine[:3, :3] @ ((inside.min(0) + inside.max(0)) / 2) + affine[:3, 3]
     x, y, z = middle_mm(specimen, LEFT_CAUDATE) - pivot
     c, s = np.sqrt(0.75), 0.5
-    there = pivot + [3 + c * x - s * y, s * x + c * y, z]
+    there = pivot + np.array([3 + c * x - s * y, s * x + c * y, z])
     np.testing.assert_allclose(middle_mm(turned, LEFT_CAUDATE), there, atol=0.1)
     np.testing.assert_array_equal(turned.volume.affine[:3, :3], affine[:3, :3])
     assert turned.mask.sum() == pytest.approx(specimen.mask.sum(), rel=0.01)
