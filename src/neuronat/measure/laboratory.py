@@ -124,12 +124,11 @@ def parse_rows(text: str) -> tuple[LaboratoryRow, ...]:
         raise UnusableInputError(f"has no column {', '.join(missing)}; give a table made by the laboratory")
     found: dict[tuple[str, str], dict[str, LaboratoryRow]] = {}
     for line in reader:
-        words = [line[column] for column in _columns()]
         try:
             mean, worst = (math.nan if line[c] == "n/a" else float(line[c]) for c in ("mean_dice", "worst_dice"))
         except (TypeError, ValueError) as error:
             raise UnusableInputError(f"line {reader.line_num} cannot be read ({error}); remove it") from error
-        row = LaboratoryRow(*words[:4], mean, line["worst"], worst)
+        row = LaboratoryRow(line["model"], line["kind"], line["scan"], line["protocol"], mean, line["worst"], worst)
         of_scan = found.setdefault((row.model, row.scan), {})
         if (row.protocol == REFUSED) != (REFUSED in of_scan):
             of_scan.clear()

@@ -158,7 +158,8 @@ def parse_volumes(text: str) -> tuple[MeasuredVolume, ...]:
             volume = math.nan if line["volume_mm3"] == "n/a" else float(line["volume_mm3"])
         except (TypeError, ValueError) as error:
             raise UnusableInputError(f"line {reader.line_num} cannot be read ({error}); remove it") from error
-        row = MeasuredVolume(*(line[name] for name in names[:-1]), volume)
+        model, head, change, scan, protocol, structure = (line[name] for name in names[:-1])
+        row = MeasuredVolume(model, head, change, scan, protocol, structure, volume)
         found[row.model, row.scan, row.protocol, row.structure] = row
     return tuple(found.values())
 
