@@ -51,10 +51,12 @@ def make_specimen(volume: Volume, mask: NDArray[np.bool_], labels: LabelMap, tis
     ----------
     volume : Volume
         Grey values; those outside the mask are not used.
-    mask, tissue : (I, J, K) bool, int
-        Brain; 1 fluid, 2 grey matter, 3 white matter.
+    mask : (I, J, K) bool
+        Brain.
     labels : LabelMap
         The truth.
+    tissue : (I, J, K) int
+        1 fluid, 2 grey matter, 3 white matter.
 
     Returns
     -------

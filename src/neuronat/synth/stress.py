@@ -99,8 +99,7 @@ def aged(specimen: Specimen, config: AgedConfig, generator: torch.Generator) -> 
         places = places + interpolate(velocity, places / STEP)
     surrounded = replace(specimen, mask=np.ones_like(specimen.mask), volume=_in_fluid(specimen, inner, generator))
     older = moved(surrounded, places.numpy(), specimen.volume.affine)
-    tissue = np.where(specimen.mask & (older.tissue == 0), FLUID, older.tissue)
-    tissue = np.where(specimen.mask, tissue, 0).astype(np.uint8)
+    tissue = np.where(specimen.mask, np.where(older.tissue == 0, FLUID, older.tissue), 0).astype(np.uint8)
     open_now = ndimage.binary_opening(_nearest(is_dark, places) | (older.labels.ids == 0))
     open_before = _nearest(ndimage.binary_opening(is_dark | (ids == 0)), places)
     truth = np.where(open_now & ~open_before, 0, older.labels.ids)
@@ -165,8 +164,7 @@ def shaded(specimen: Specimen, strength: float, generator: torch.Generator, *, k
     i, j, k = specimen.mask.shape
     field = smooth_noise(1, max(i, j, k), knots, generator)[0, :i, :j, :k].numpy()
     low, high = field[specimen.mask].min(), field[specimen.mask].max()
-    middle, half = (high + low) / 2, max(high - low, np.float32(1e-6)) / 2
-    exponent = np.float32(strength) * ((field - middle) / half).clip(-1, 1)
+    exponent = np.float32(strength) * (2 * (field - low) / max(high - low, np.float32(1e-6)) - 1).clip(-1, 1)
     return _with_values(specimen, specimen.volume.values * np.exp(exponent))
 
 
@@ -291,14 +289,12 @@ def _joined(values: NDArray[np.generic], axis: int, n_joined: int) -> NDArray[np
     widths = [(0, 0)] * 3
     widths[axis] = (0, -n % n_joined)
     padded = np.moveaxis(np.pad(values, widths, mode="edge"), axis, -1)
-    blocks = padded.reshape(*padded.shape[:2], -1, n_joined)
-    return np.moveaxis(blocks, 2, axis)
+    return np.moveaxis(padded.reshape(*padded.shape[:2], -1, n_joined), 2, axis)
 
 
 def _most_frequent(blocks: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return the most frequent value along the last axis; where all are different, that of the middle."""
     n = blocks.shape[-1]
-    counts = np.stack([(blocks == blocks[..., [m]]).sum(-1) for m in range(n)], -1)
-    counts = 2 * counts
+    counts = 2 * np.stack([(blocks == blocks[..., [m]]).sum(-1) for m in range(n)], -1)
     counts[..., n // 2] += 1
     return np.take_along_axis(blocks, counts.argmax(-1)[..., None], -1)[..., 0]
