@@ -125,7 +125,13 @@ def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, prog
         )
     answers = _answers(prepared, networks, config, _part(progress, 0.15, 0.83))
     computed = {
-        protocol: BrainProbabilities(answers[protocol], model.schemes[protocol], prepared, config.space == "native")
+        protocol: BrainProbabilities(
+            answers[protocol],
+            model.schemes[protocol],
+            prepared,
+            config.space == "native",
+            model.card.confidence.get(protocol),
+        )
         for protocol, model in networks.by_protocol.items()
     }
     labels = {protocol: _label_map(found) for protocol, found in computed.items()}
@@ -218,6 +224,7 @@ def _result(
         findings={**findings, "": (*findings[""], *(Finding("review", doubt) for doubt in cut))},
         provenance=_provenance(inputs, config, networks),
         computed=computed,
+        confidence={protocol: found.confidence for protocol, found in computed.items() if found.calibration},
         agreement=agreement,
         image=scan.volume if is_native else to_working(scan.volume, first.grid),
     )
