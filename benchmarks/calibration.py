@@ -1,6 +1,6 @@
 """Measure what a model's probabilities are worth, and put that on its card as a calibration.
 
-Usage: python benchmarks/calibration.py measure TABLE.tsv FOLDER... --model NAME|DIR [--reference PROTOCOL]
+Usage: python benchmarks/calibration.py measure TABLE.tsv FOLDER... --model NAME|DIR... [--reference PROTOCOL]
            [--only STEM...] [--device NAME] [--threads N]
        python benchmarks/calibration.py fit TABLE.tsv OUT
        python benchmarks/calibration.py install OUT/calibration.json MODEL NEW_FOLDER
@@ -32,7 +32,7 @@ from neuronat.measure.overlap import dice_per_structure
 from neuronat.nets.folder import LICENCE, find_model
 from neuronat.nets.store import load_model, save_model
 from neuronat.pipeline.device import choose_device, limit_threads
-from neuronat.pipeline.networks import Networks
+from neuronat.pipeline.networks import Networks, chosen_protocols, load_models
 from neuronat.pipeline.result import BrainProbabilities, Result
 from neuronat.pipeline.segment import read_inputs, segment_scan
 from neuronat.pipeline.settings import SegmentConfig
@@ -51,7 +51,7 @@ def main() -> None:
     measuring = commands.add_parser("measure", help="label scans and compare")
     measuring.add_argument("table", type=Path)
     measuring.add_argument("folders", type=Path, nargs="+")
-    measuring.add_argument("--model", required=True, help="name or folder")
+    measuring.add_argument("--model", nargs="+", required=True, help="names or folders, used together as by segment")
     measuring.add_argument("--reference", default="neuromorphometrics", help="protocol of the true labels")
     measuring.add_argument("--only", nargs="*", help="stems that begin like this; default: all")
     measuring.add_argument("--device", default="auto")
@@ -73,10 +73,10 @@ def main() -> None:
 def measure(chosen: argparse.Namespace) -> None:
     """Label the scans that the table lacks, and append what came out."""
     limit_threads(chosen.threads)
-    model, device = load_model(chosen.model), choose_device(chosen.device)
-    reference = load_scheme(chosen.reference)
-    known = [name for name, scheme in model.schemes.items() if name in (reference.name, *reference.mappings)]
-    networks = Networks({name: model for name in known}, device, (model,))
+    models, reference = load_models(chosen.model), load_scheme(chosen.reference)
+    offered = chosen_protocols(models, SegmentConfig(models=tuple(chosen.model)))
+    known = {name: model for name, model in offered.items() if name in (reference.name, *reference.mappings)}
+    networks = Networks(known, choose_device(chosen.device), models)
     chosen.table.parent.mkdir(parents=True, exist_ok=True)
     measured = {row["stem"] for row in read_rows(chosen.table)} if chosen.table.is_file() else set()
     for path in sorted(path for folder in chosen.folders for path in folder.rglob(f"*{SCAN}")):
@@ -210,10 +210,11 @@ def column(rows: Sequence[dict[str, str]], name: str) -> NDArray[np.float64]:
 
 
 def install(chosen: argparse.Namespace) -> None:
-    """Write a copy of a model whose card holds a calibration."""
+    """Write a copy of a model whose card holds a calibration of its protocols."""
     model = load_model(chosen.model)
     texts = json.loads(chosen.calibration.read_text(encoding="utf-8"))
-    confidence = {protocol: Calibration(**numbers) for protocol, numbers in texts.items()}
+    known = {protocol: numbers for protocol, numbers in texts.items() if protocol in model.schemes}
+    confidence = {protocol: Calibration(**numbers) for protocol, numbers in known.items()}
     licence = (find_model(chosen.model) / LICENCE).read_text(encoding="utf-8")
     card = replace(model.card, confidence=confidence)
     print(save_model(replace(model, card=card), chosen.folder, licence_text=licence))

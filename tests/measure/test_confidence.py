@@ -60,7 +60,7 @@ def test_too_little_to_fit_is_refused():
     ],
 )
 def test_a_calibration_checks_its_numbers(numbers: dict):
-    with pytest.raises(ConfigError, match="needs finite numbers|is a number in"):
+    with pytest.raises(ConfigError, match=r"needs finite numbers|is a number in"):
         Calibration(**numbers)
 
 

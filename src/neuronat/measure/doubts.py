@@ -16,7 +16,7 @@ __all__ = ["border_doubts", "brain_doubts", "contrast_doubts", "require_no_doubt
 LEAST_BRAIN_ML, MOST_BRAIN_ML = 500.0, 2200.0
 LEAST_EXTENT_MM, MOST_EXTENT_MM = 80.0, 230.0
 SURFACE_MM, BELOW_MM, DEEP_MM = 3.0, 5.0, 10.0
-SAMPLED_MM = 2.0
+SAMPLED_MM, MOST_STRIDE = 2.0, 64.0
 LEAST_FALL = 0.02
 TISSUES = {"ventricles": (4, 43), "grey matter": (3, 42), "white matter": (2, 41)}
 LEAST_TISSUE_VOX = 500
@@ -85,7 +85,7 @@ def contrast_doubts(
     """
     (box,) = ndimage.find_objects(mask.astype(np.uint8))
     steps_mm = spacing_mm(affine)
-    strides = [max(1, int(SAMPLED_MM / step)) for step in steps_mm.tolist()]
+    strides = [int(min(max(1.0, SAMPLED_MM / step), MOST_STRIDE)) for step in steps_mm.tolist()]
     thin = tuple(slice(edge.start, edge.stop, stride) for edge, stride in zip(box, strides, strict=True))
     values, inside = intensities[thin], np.pad(mask[thin], 1)
     depth_mm = ndimage.distance_transform_edt(inside, steps_mm * strides)[1:-1, 1:-1, 1:-1]
