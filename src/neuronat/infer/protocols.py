@@ -138,7 +138,7 @@ class _Block:
 
 def _masses(block: _Block, sums: Tensor) -> Tensor:
     """Sum the probabilities of a block's classes over its voxels, (C,) float64; `sums` (V,) as logarithms."""
-    return torch.exp(block.scores - sums[block.voxels, None]).sum(0, dtype=torch.float64)
+    return (block.scores - sums[block.voxels, None]).exp_().sum(0).double()
 
 
 def _allowed(block: _Block, within: Coarser | None) -> Tensor:
