@@ -1,14 +1,14 @@
 """Measure what a model's probabilities are worth, and put that on its card as a calibration.
 
 Usage: python benchmarks/calibration.py measure TABLE.tsv FOLDER... --model NAME|DIR... [--reference PROTOCOL]
-           [--only STEM...] [--device NAME] [--threads N]
+           [--protocols NAME...] [--only STEM...] [--device NAME] [--threads N]
        python benchmarks/calibration.py fit TABLE.tsv OUT
        python benchmarks/calibration.py install OUT/calibration.json MODEL NEW_FOLDER
 
 `measure` labels every `<stem>_desc-brain_T1w.nii.gz` in the folders (NEURONAT_DATA/malc, or the sets of
 benchmarks/stress.py) that lies beside `<stem>_desc-brain_mask.nii.gz` and `<stem>_seg-<reference>_dseg.nii.gz`, and
-appends a row per protocol and structure; a stem that stands in the table is not labelled again. Only scans that the
-model was not trained on say anything. `fit` pools the structures of a protocol, writes `calibration.json` and
+appends a row per protocol (of the same rater, or merged from the rater's) and structure; a stem that stands in the
+table is not labelled again. Only scans that the model was not trained on say anything. `fit` pools the structures of a protocol, writes `calibration.json` and
 `calibration.svg`, and prints how good predictions are: each subject's by a calibration fitted without it. `install`
 writes a copy of the model with the calibration on its card.
 """
@@ -19,6 +19,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -32,7 +33,7 @@ from neuronat.measure.overlap import dice_per_structure
 from neuronat.nets.folder import LICENCE, find_model
 from neuronat.nets.store import load_model, save_model
 from neuronat.pipeline.device import choose_device, limit_threads
-from neuronat.pipeline.networks import Networks, chosen_protocols, load_models
+from neuronat.pipeline.networks import DEFAULT_PROTOCOLS, Networks, chosen_protocols, load_models
 from neuronat.pipeline.result import BrainProbabilities, Result
 from neuronat.pipeline.segment import read_inputs, segment_scan
 from neuronat.pipeline.settings import SegmentConfig
@@ -53,6 +54,7 @@ def main() -> None:
     measuring.add_argument("folders", type=Path, nargs="+")
     measuring.add_argument("--model", nargs="+", required=True, help="names or folders, used together as by segment")
     measuring.add_argument("--reference", default="neuromorphometrics", help="protocol of the true labels")
+    measuring.add_argument("--protocols", nargs="+", default=DEFAULT_PROTOCOLS, help="that the reference maps onto")
     measuring.add_argument("--only", nargs="*", help="stems that begin like this; default: all")
     measuring.add_argument("--device", default="auto")
     measuring.add_argument("--threads", type=int)
@@ -75,7 +77,7 @@ def measure(chosen: argparse.Namespace) -> None:
     limit_threads(chosen.threads)
     models, reference = load_models(chosen.model), load_scheme(chosen.reference)
     offered = chosen_protocols(models, SegmentConfig(models=tuple(chosen.model)))
-    known = {name: model for name, model in offered.items() if name in (reference.name, *reference.mappings)}
+    known = {name: offered[name] for name in chosen.protocols if name in offered}
     networks = Networks(known, choose_device(chosen.device), models)
     chosen.table.parent.mkdir(parents=True, exist_ok=True)
     measured = {row["stem"] for row in read_rows(chosen.table)} if chosen.table.is_file() else set()
@@ -145,9 +147,13 @@ def fit(chosen: argparse.Namespace) -> None:
         unseen = by_subject(some, expected, size_ml, dice)
         print(f"{protocol}: {judged(some, unseen, dice, expected)}")
         draw(axis, protocol, unseen, dice)
-    text = json.dumps({name: asdict(calibration) for name, calibration in found.items()}, indent=1)
+    text = json.dumps({name: rounded(asdict(calibration)) for name, calibration in found.items()}, indent=1)
     (chosen.out / "calibration.json").write_text(text + "\n", encoding="utf-8")
     figure.savefig(chosen.out / "calibration.svg", metadata={"Date": None})
+
+
+def rounded(numbers: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in numbers.items()}
 
 
 def by_subject(

@@ -78,7 +78,9 @@ def expected_dice(
     """
     n_chosen = np.bincount(classes, minlength=len(masses)).astype(np.float64)
     right = np.bincount(classes, weights=certainty, minlength=len(masses))
-    return np.divide(2 * right, n_chosen + masses, out=np.full(len(masses), np.nan), where=n_chosen > 0)
+    unknown = np.full(len(masses), np.nan)
+    promised: NDArray[np.float64] = np.divide(2 * right, n_chosen + masses, out=unknown, where=n_chosen > 0)
+    return promised
 
 
 def calibrated(
