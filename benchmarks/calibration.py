@@ -8,9 +8,9 @@ Usage: python benchmarks/calibration.py measure TABLE.tsv FOLDER... --model NAME
 `measure` labels every `<stem>_desc-brain_T1w.nii.gz` in the folders (NEURONAT_DATA/malc, or the sets of
 benchmarks/stress.py) that lies beside `<stem>_desc-brain_mask.nii.gz` and `<stem>_seg-<reference>_dseg.nii.gz`, and
 appends a row per protocol (of the same rater, or merged from the rater's) and structure; a stem that stands in the
-table is not labelled again. Only scans that the model was not trained on say anything. `fit` pools the structures of a protocol, writes `calibration.json` and
-`calibration.svg`, and prints how good predictions are: each subject's by a calibration fitted without it. `install`
-writes a copy of the model with the calibration on its card.
+table is not labelled again. Only scans that the model was not trained on say anything. `fit` pools the structures of
+a protocol, writes `calibration.json` and `calibration.svg`, and prints how good predictions are: each subject's by a
+calibration fitted without it. `install` writes a copy of the model with the calibration on its card.
 """
 
 import argparse
