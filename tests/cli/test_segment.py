@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from neuronat.labels import load_scheme
+from neuronat.measure.confidence import Calibration
 from neuronat.nets.store import Model, save_model
 
 pytestmark = pytest.mark.usefixtures("swift_pipeline")
@@ -61,7 +62,8 @@ def test_tables_sidecar_and_marker_say_how_it_came_about(segment, phantom_files,
     rows = [line.split("\t") for line in (out / "sub-01_seg-deepnat25_volumes.tsv").read_text().splitlines()]
     ids = np.asarray(nibabel.load(out / "sub-01_seg-deepnat25_dseg.nii.gz").dataobj)
     assert rows[0][:4] == ["index", "name", "n_voxels", "volume_mm3"]
-    assert rows[0][4:] == ["reason", "finding"]
+    assert rows[0][4:] == ["reason", "finding", "confidence"]
+    assert {row[6] for row in rows[1:]} == {"n/a"}  # the model's card has no calibration
     assert all("ml (adults " in row[5] for row in rows[1:] if row[1].endswith("Cerebral-Cortex"))
     for index, _, n_voxels, volume_mm3, *_ in rows[1:]:
         assert int(n_voxels) == (ids == int(index)).sum()
@@ -181,6 +183,31 @@ def test_the_report_on_the_working_grid_of_an_anisotropic_scan(segment, phantom_
     native, working = ((tmp_path / space / "thick.html").read_text() for space in ("native", "working"))
     assert "<dd>1 × 3 × 2<small> mm</small></dd>" in native
     assert "<dd>1 × 1 × 1<small> mm</small></dd>" in working
+
+
+def test_confidence_stands_in_table_sidecar_json_and_reasons(
+    run, phantom_files, untrained_model: Model, tmp_path: Path
+):
+    # the stand-in for the networks gives 0.8 to the class it chooses, and all classes as many voxels: 2 * 0.8 / (1 + 1)
+    known = Calibration(offset=0.0, expected=1.0, size=0.0, usual={"17": 0.95, "53": 0.85})
+    card = replace(untrained_model.card, confidence={"deepnat25": known})
+    save_model(replace(untrained_model, card=card), tmp_path / "model")
+    options = ("--no-crf", "--keep-islands", "--force", "--device", "cpu", "--quiet", "--json")
+    done = run("segment", phantom_files.scan, "-o", tmp_path / "out", "--model", tmp_path / "model", *options)
+    (told,) = json.loads(done.stdout)["scans"]
+    confidence = told["confidence"]["deepnat25"]
+    assert len(confidence) == 25
+    np.testing.assert_allclose(list(confidence.values()), 0.8, atol=2e-3)  # not all 26 classes have the same size
+    assert [reason for reason in told["reasons"] if "low confidence" in reason] == [
+        "low confidence in Left-Hippocampus (0.80, usually 0.95)"
+    ]
+    rows = (tmp_path / "out" / "sub-01_seg-deepnat25_volumes.tsv").read_text().splitlines()
+    (row,) = (row.split("\t") for row in rows if row.startswith("17\t"))
+    assert "review: low confidence in Left-Hippocampus" in row[5]
+    assert float(row[6]) == confidence["Left-Hippocampus"]
+    sidecar = json.loads((tmp_path / "out" / "sub-01_seg-deepnat25_dseg.json").read_text())
+    assert sidecar["Confidence"] == confidence
+    assert "confidence" in (tmp_path / "out" / "sub-01.html").read_text().lower()
 
 
 def test_a_mistake_in_the_report_costs_no_labels(segment, phantom_files, tmp_path: Path, monkeypatch):

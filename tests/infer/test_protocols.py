@@ -34,9 +34,17 @@ def answered(request, rng):
 
 def test_the_most_probable_class_is_that_of_all_probabilities(answered):
     net, features, mask, expected = answered
-    classes, probabilities = most_probable(net, features, "fine", mask)
+    classes, probabilities, masses = most_probable(net, features, "fine", mask)
     np.testing.assert_allclose(probabilities, expected.max(1), atol=1e-6)  # float32 exponentials
     np.testing.assert_array_equal(expected[np.arange(len(classes)), classes], expected.max(1))
+    np.testing.assert_allclose(masses, expected.sum(0, np.float64), rtol=1e-5)  # float32 exponentials
+
+
+def test_masses_of_few_classes_come_in_one_turn(answered):
+    net, features, mask, _ = answered
+    _, _, masses = most_probable(net, features, "brain", mask)
+    expected = class_probabilities(net, features, "brain", mask).sum(0, np.float64)
+    np.testing.assert_allclose(masses, expected, rtol=1e-5)  # float32 exponentials
 
 
 def test_probabilities_are_the_same_at_once_and_class_by_class(answered):
@@ -49,8 +57,9 @@ def test_probabilities_are_the_same_at_once_and_class_by_class(answered):
 
 def test_an_empty_mask_gets_empty_answers(answered):
     net, features, mask, _ = answered
-    classes, probabilities = most_probable(net, features, "fine", np.zeros_like(mask))
+    classes, probabilities, masses = most_probable(net, features, "fine", np.zeros_like(mask))
     assert (classes.shape, probabilities.shape) == ((0,), (0,))
+    np.testing.assert_array_equal(masses, np.zeros(37))
     assert class_probabilities(net, features, "fine", np.zeros_like(mask)).shape == (0, 37)
 
 
@@ -65,7 +74,8 @@ def test_fine_classes_agree_with_a_coarser_label(answered):
     net, features, mask, expected = answered
     groups = (np.arange(37) % 3).astype(np.uint8)
     coarse = (np.arange(len(expected)) % 3).astype(np.uint8)
-    classes, probabilities = most_probable(net, features, "fine", mask, Coarser(coarse, groups))
+    classes, probabilities, masses = most_probable(net, features, "fine", mask, Coarser(coarse, groups))
+    np.testing.assert_allclose(masses, expected.sum(0, np.float64), rtol=1e-5)  # what was excluded counts as well
     allowed = np.where(groups[None] == coarse[:, None], expected, 0)
     np.testing.assert_array_equal(groups[classes], coarse)
     np.testing.assert_array_equal(allowed[np.arange(len(classes)), classes], allowed.max(1))

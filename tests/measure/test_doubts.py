@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from neuronat.errors import UnusableInputError
-from neuronat.measure.doubts import border_doubts, brain_doubts, contrast_doubts, require_no_doubt
+from neuronat.measure.doubts import border_doubts, brain_doubts, contrast_doubts, require_no_doubt, tissue_doubts
 from neuronat.measure.volumes import StructureVolume
 
 
@@ -30,24 +31,68 @@ def test_bodies_too_small_too_large_or_too_flat_are_named_with_their_numbers():
     assert flat == ("brain of 30 x 150 x 240 mm (a brain has 80 to 230)",)
 
 
-def layered(rim: float, deep: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A box of 30 x 34 x 38 mm whose outermost 3 mm have one value, the rest another."""
-    mask = box((34, 38, 42), (30, 34, 38))
-    values = np.where(mask, rim, 0).astype(np.float32)
-    values[5:29, 5:33, 5:37] = deep
-    return values, mask, np.eye(4)
+def layered(fluid: float, grey: float, white: float, step_mm: float = 1.0) -> tuple[np.ndarray, ...]:
+    """A box of 52 x 56 x 60 mm: 3 mm of fluid, then 3 mm of grey, then white matter around a ventricle; some noise."""
+    n = [round(extent / step_mm) for extent in (52, 56, 60)]
+    mask = np.pad(np.ones(n, bool), 2)
+    depth_mm = ndimage.distance_transform_edt(mask, step_mm)
+    values = np.select([depth_mm <= 3, depth_mm <= 6, depth_mm <= 22], [fluid, grey, white], fluid)
+    values += np.random.default_rng(3).normal(0, 0.02, values.shape)
+    return values.astype(np.float32), mask, np.diag([-step_mm, step_mm, step_mm, 1])
 
 
-def test_a_rim_brighter_than_the_depth_is_no_t1():
-    assert contrast_doubts(*layered(0.6, 0.9)) == ()
-    assert contrast_doubts(*layered(0.9, 0.6)) == (
-        "grey values do not fall from the depth to the rim of the brain, as in a T1 they do",
+CONTRASTS = {
+    "T2": (1.0, 0.6, 0.4), "FLAIR": (0.1, 1.0, 0.85), "PD": (0.95, 1.0, 0.8), "EPI": (1.0, 0.7, 0.6),
+    "CT": (0.1, 0.36, 0.3), "inverted": (0.8, 0.35, 0.0), "nothing": (0.5, 0.5, 0.5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("step_mm", [0.5, 1.0, 1.5])
+@pytest.mark.parametrize("name", CONTRASTS)
+def test_where_the_depth_is_not_the_brightest_it_is_no_t1(name: str, step_mm: float):
+    assert contrast_doubts(*layered(*CONTRASTS[name], step_mm)) == (
+        "grey values do not rise from the rim to the depth of the brain, as in a T1 they do",
     )
 
 
-def test_noise_without_any_order_is_no_t1():
-    assert contrast_doubts(*layered(0.8, 0.9)) == ()
-    assert len(contrast_doubts(*layered(0.82, 0.9))) == 1
+@pytest.mark.parametrize("step_mm", [0.5, 1.0, 1.5])
+@pytest.mark.parametrize("tissues", [(0.2, 0.65, 1.0), (0.05, 0.3, 1.0), (0.3, 0.88, 1.0), (0.6, 0.8, 1.0)])
+def test_a_t1_of_any_contrast_raises_no_doubt(tissues: tuple[float, ...], step_mm: float):
+    assert contrast_doubts(*layered(*tissues, step_mm)) == ()
+
+
+def test_adding_a_constant_or_a_factor_changes_no_doubt():
+    for tissues, expected in ((CONTRASTS["CT"], 1), ((0.2, 0.65, 1.0), 0)):
+        values, mask, affine = layered(*tissues)
+        assert len(contrast_doubts(1000 * values - 2000, mask, affine)) == expected
+
+
+def test_a_mask_that_is_nowhere_deep_says_nothing():
+    assert contrast_doubts(np.ones((9, 30, 40), np.float32), box((9, 30, 40), (5, 20, 30)), np.eye(4)) == ()
+
+
+def of_tissues(fluid: float, grey: float, white: float) -> tuple[np.ndarray, np.ndarray]:
+    ids = np.repeat([4, 43, 3, 42, 2, 41, 17], 600)
+    return np.array([fluid, fluid, grey, grey, white, white, 0.9], np.float32).repeat(600), ids
+
+
+def test_tissues_out_of_the_order_of_a_t1_are_named():
+    assert tissue_doubts(*of_tissues(0.2, 0.65, 1.0)) == ()
+    assert tissue_doubts(*of_tissues(0.2, 1.0, 0.9)) == (
+        "as labelled, grey matter not darker than white matter, which they are in a T1",
+    )
+    (both,) = tissue_doubts(*of_tissues(1.0, 0.6, 0.4))
+    assert both.startswith("as labelled, ventricles not darker than grey matter and grey matter not darker than white")
+
+
+def test_tissues_that_are_hardly_there_are_not_looked_at():
+    values, ids = of_tissues(1.0, 0.6, 0.8)
+    few = (ids != 4) & (ids != 43) | (np.arange(len(ids)) % 3 == 0)
+    assert np.count_nonzero(ids[few] == 4) == 200
+    assert tissue_doubts(values[few], ids[few]) == ()
+    assert tissue_doubts(values, ids) == (
+        "as labelled, ventricles not darker than grey matter, which they are in a T1",
+    )
 
 
 def test_structures_at_the_border_are_named_the_first_three():

@@ -85,11 +85,11 @@ def test_coarse_is_any_side_above_one_and_a_half_mm():
 
 def test_the_table_says_na_and_keeps_small_volumes():
     rows = (StructureVolume(7, "a", 8, 8e-6), StructureVolume(4, "d e", None, None, "not found"))
-    lines = list(csv.reader(StringIO(volumes_table(rows, {7: "review: small"})), delimiter="\t"))
+    lines = list(csv.reader(StringIO(volumes_table(rows, {7: "review: small"}, {7: 0.87654})), delimiter="\t"))
     assert lines == [
-        ["index", "name", "n_voxels", "volume_mm3", "reason", "finding"],
-        ["7", "a", "8", "8e-06", "n/a", "review: small"],
-        ["4", "d e", "n/a", "n/a", "not found", "n/a"],
+        ["index", "name", "n_voxels", "volume_mm3", "reason", "finding", "confidence"],
+        ["7", "a", "8", "8e-06", "n/a", "review: small", "0.877"],
+        ["4", "d e", "n/a", "n/a", "not found", "n/a", "n/a"],
     ]
 
 

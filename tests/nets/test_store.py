@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,9 @@ import safetensors.torch
 import torch
 
 from neuronat.errors import ModelError, OutputError
+from neuronat.measure.confidence import Calibration
 from neuronat.nets import store
+from neuronat.nets.card import read_card
 from neuronat.nets.store import Model, find_model, load_model, read_model_card, save_model, verify_model
 
 
@@ -58,6 +61,23 @@ def test_full_precision_comes_back_exactly(untrained_model: Model, tmp_path: Pat
     loaded = load_model(tmp_path / "full")
     for name, value in untrained_model.networks["structures"].state_dict().items():
         np.testing.assert_array_equal(loaded.networks["structures"].state_dict()[name].numpy(), value.numpy())
+
+
+def test_what_probabilities_are_worth_stays_on_the_card(untrained_model: Model, tmp_path: Path):
+    known = {"deepnat25": Calibration(offset=-0.5, expected=0.75, size=0.0, usual={"17": 0.875})}
+    save_model(replace(untrained_model, card=replace(untrained_model.card, confidence=known)), tmp_path / "m")
+    assert load_model(tmp_path / "m").card.confidence == known
+
+
+@pytest.mark.parametrize(
+    ("protocol", "expected", "reason"),
+    [("deepnat25", -1.0, "needs finite numbers"), ("tissue", 1.0, "known for ['tissue'], which is no protocol")],
+)
+def test_confidence_that_no_card_may_have_is_refused(folder: Path, protocol: str, expected: float, reason: str):
+    card = json.loads((folder / "card.json").read_text())
+    card["confidence"] = {protocol: {"offset": 0.0, "expected": expected, "size": 0.0}}
+    with pytest.raises(ModelError, match=re.escape(reason)):
+        read_card(json.dumps(card))
 
 
 def test_loading_draws_no_random_number(folder: Path):

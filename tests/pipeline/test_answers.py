@@ -52,6 +52,7 @@ def test_every_voxel_of_the_mask_gets_its_most_probable_class(phantom, n_coordin
     assert channels.shape == (4, np.count_nonzero(prepared.mask))
     np.testing.assert_allclose(channels.sum(0), 1, atol=1e-5)  # float32 exponentials
     np.testing.assert_array_equal(channels[answer.classes, np.arange(channels.shape[1])], channels.max(0))
+    np.testing.assert_allclose(answer.masses, channels.sum(1, np.float64), rtol=1e-5)  # float32 exponentials
 
 
 def test_a_brain_is_the_largest_part_without_holes_and_bridges(monkeypatch):

@@ -13,6 +13,8 @@ import nibabel
 import numpy as np
 import pytest
 
+import neuronat
+
 pytestmark = pytest.mark.usefixtures("swift_pipeline")
 
 LAS = np.diag([-1.0, 1.0, 1.0, 1.0])
@@ -98,6 +100,13 @@ def test_row_18_few_voxels_that_are_no_numbers_are_mended(segment, grey: np.ndar
     assert warned(sidecar, "3 voxels were not a number or infinite: replaced by the median")
 
 
+def test_row_19_up_to_a_hundredth_is_not_refused(segment, grey: np.ndarray, tmp_path: Path):
+    values = grey.astype(np.float32)
+    values.ravel()[:1075] = np.nan  # a hundredth of 107,520 voxels is 1075.2
+    _, sidecar = segment(save(tmp_path / "x.nii", values))
+    assert warned(sidecar, "1075 voxels were not a number or infinite")
+
+
 def test_row_20_negative_intensities_a_constant_and_a_factor(segment, grey: np.ndarray, tmp_path: Path):
     expected = ids_of(segment(save(tmp_path / "a.nii", grey.astype(np.float32)))[0])
     for name, factor, summand in (("b.nii", 1, -1024), ("c.nii", 0.25, 0), ("d.nii", 4, -512)):
@@ -117,6 +126,25 @@ def test_row_22_the_stored_type_changes_no_label(segment, grey: np.ndarray, tmp_
     for name, image in (("scaled.nii", scaled), ("big.nii", big), ("wide.nii", wide)):
         image.to_filename(tmp_path / name)
         np.testing.assert_array_equal(ids_of(segment(tmp_path / name)[0]), expected)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("stored", ["i2", "u2"])
+@pytest.mark.parametrize(("slope", "inter"), [(1.0, 0.0), (300.0, 0.0), (0.25, 2.0**20), (2.0**-20, -(2.0**12))])
+def test_row_22_scaled_integers_are_their_float_copy(
+    run, grey: np.ndarray, tmp_path: Path, order: str, stored: str, slope: float, inter: float
+):
+    # 300 times the stored numbers would wrap in 16 bits; so would numbers above 32767 that are taken for signed ones
+    numbers = 20 * grey.astype(np.int64) + (30_000 if stored == "u2" else 0)
+    assert numbers.max() > 32767 or stored == "i2"
+    image = nibabel.Nifti1Image(numbers.astype(order + stored), LAS, nibabel.Nifti1Header(endianness=order))
+    image.set_data_dtype(order + stored)
+    image.header.set_slope_inter(slope, inter)
+    image.to_filename(tmp_path / "x.nii")
+    found = neuronat.load(tmp_path / "x.nii").values
+    np.testing.assert_allclose(found, numbers * slope + inter, rtol=1e-6)  # float32
+    checked = run("check", tmp_path / "x.nii", "--json")
+    assert json.loads(checked.stdout)["grey_values"] == [float(found.min()), float(found.max())]
 
 
 def test_row_23_without_forms_left_and_right_are_unproven(segment, grey: np.ndarray, tmp_path: Path):
@@ -149,6 +177,44 @@ def test_row_25_of_two_forms_that_disagree_the_sform_is_used_and_both_are_writte
     assert warned(sidecar, "sform and qform disagree by up to 12.0 mm")
     np.testing.assert_array_equal(labels.header.get_sform(), LAS)
     np.testing.assert_allclose(labels.header.get_qform(), LAS, atol=1e-6)
+
+
+def turned(degrees: float) -> np.ndarray:
+    """LAS, turned about the front-back axis through the middle of the phantom."""
+    angle = np.deg2rad(degrees)
+    turn, middle = np.eye(4), np.array([-19.5, 23.5, 27.5])
+    turn[[0, 0, 2, 2], [0, 2, 0, 2]] = np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)
+    turn[:3, 3] = middle - turn[:3, :3] @ middle
+    return turn @ LAS
+
+
+def save_two_forms(path: Path, grey: np.ndarray, qform: np.ndarray) -> Path:
+    image = nibabel.Nifti1Image(grey, LAS)
+    image.set_qform(qform, 1)
+    image.to_filename(path)
+    return path
+
+
+def test_row_25_forms_turned_by_more_than_a_degree_disagree(segment, grey: np.ndarray, tmp_path: Path):
+    labels, sidecar = segment(save_two_forms(tmp_path / "x.nii", grey, turned(1.2)))
+    assert warned(sidecar, "sform and qform disagree by up to")
+    np.testing.assert_allclose(labels.header.get_qform(), LAS, atol=1e-6)
+
+
+def test_row_25_forms_that_agree_but_for_rounding_are_no_news(segment, grey: np.ndarray, tmp_path: Path):
+    _, sidecar = segment(save_two_forms(tmp_path / "x.nii", grey, turned(0.2)))
+    assert not warned(sidecar, "disagree")
+
+
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_row_25_the_user_decides_for_the_qform_and_it_is_written_twice(
+    segment, grey: np.ndarray, tmp_path: Path, is_mirrored: bool
+):
+    qform = LAS @ np.diag([-1.0, 1, 1, 1]) if is_mirrored else turned(20)
+    scan = save_two_forms(tmp_path / "x.nii", grey, qform)
+    labels, _ = segment(scan, "--use-form", "qform")
+    np.testing.assert_allclose(labels.header.get_qform(), qform, atol=1e-5)  # quaternions of float32
+    np.testing.assert_allclose(labels.header.get_sform(), qform, atol=1e-5)
 
 
 def test_row_26_the_affine_decides_on_the_size_of_a_voxel(segment, grey: np.ndarray, tmp_path: Path):

@@ -55,7 +55,7 @@ def test_row_21_inverted_contrast(refused, grey: np.ndarray, tmp_path: Path):
     image = nibabel.Nifti1Image(grey, LARGE)
     image.header.set_slope_inter(-1, 1500)
     image.to_filename(tmp_path / "x.nii")
-    assert "grey values do not fall from the depth to the rim" in refused(tmp_path / "x.nii", can_force=True)
+    assert "grey values do not rise from the rim to the depth" in refused(tmp_path / "x.nii", can_force=True)
 
 
 @pytest.mark.parametrize("name", ["sub-01_T2w.nii.gz", "FLAIR.nii", "sub-01_acq-x_bold.nii.gz", "head_CT.nii"])
@@ -84,6 +84,32 @@ def test_row_38_an_echo_time_in_the_header(refused, grey: np.ndarray, tmp_path: 
     image.header["descrip"] = b"TE=85;Time=101500.000"
     image.to_filename(tmp_path / "x.nii.gz")
     assert "its echo time of 85 ms is not that of a T1" in refused(tmp_path / "x.nii.gz", can_force=True)
+
+
+TISSUES = {"T2": (1.0, 0.55, 0.4), "FLAIR": (0.1, 1.0, 0.6), "PD": (0.95, 1.0, 0.8), "EPI": (1.0, 0.7, 0.55)}
+
+
+@pytest.mark.parametrize("kind", TISSUES)
+@pytest.mark.parametrize("has_mask", [False, True])
+def test_row_38_another_contrast_under_a_neutral_name(
+    refused, phantom, tmp_path: Path, rng: np.random.Generator, kind: str, has_mask: bool
+):
+    fluid, grey, white = (1000 * level for level in TISSUES[kind])
+    by_id = {0: fluid, 2: white, 4: fluid, 7: white, 14: fluid, 15: fluid, 16: white, 41: white, 43: fluid, 46: white}
+    values = np.vectorize(lambda index: by_id.get(index, grey))(phantom[1].ids) + rng.normal(0, 20, phantom[2].shape)
+    options = ("--mask", save(tmp_path / "m.nii", phantom[2].astype(np.uint8))) if has_mask else ()
+    outside = rng.normal(300, 20, values.shape) if has_mask else 0
+    scan = save(tmp_path / "x.nii", np.where(phantom[2], values, outside).astype(np.float32))
+    assert "do not rise from the rim to the depth" in refused(scan, *options, can_force=True)
+
+
+def test_row_38_labels_whose_tissues_are_not_in_the_order_of_a_t1(
+    refused, grey: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    scan = save(tmp_path / "x.nii", grey)
+    monkeypatch.setattr("neuronat.pipeline.segment.contrast_doubts", lambda *_: ())
+    line = refused(scan, can_force=True)  # the stand-in for the networks calls the darkest tissue white matter
+    assert "x.nii: does not look like a T1-weighted human brain: as labelled, ventricles not darker than grey" in line
 
 
 def test_row_38_hounsfield_units(refused, grey: np.ndarray, phantom, tmp_path: Path, rng: np.random.Generator):

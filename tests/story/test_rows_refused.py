@@ -118,6 +118,13 @@ def make_much_nan(folder: Path) -> Path:
     return save(folder / "x.nii", array)
 
 
+def make_more_than_a_hundredth_infinite(folder: Path) -> Path:
+    array = values()
+    array.ravel()[:1076] = np.inf  # a hundredth of 107,520 voxels is 1075.2
+    array.ravel()[5:900] = -np.inf
+    return save(folder / "x.nii", array)
+
+
 def make_singular(folder: Path) -> Path:
     path = save(folder / "x.nii", values())
     change_header(path, 252, "2h", 0, 2)  # no qform; sform below
@@ -136,6 +143,29 @@ def make_negative_extent(folder: Path) -> Path:
 
 def make_early_voxels(folder: Path) -> Path:
     return change_header(save(folder / "x.nii", values()), 108, "f", 0)
+
+
+def make_voxels_in_the_header(folder: Path) -> Path:
+    return change_header(save(folder / "x.nii", values()), 108, "f", 351)
+
+
+def make_voxels_nowhere(folder: Path) -> Path:
+    return change_header(save(folder / "x.nii", values()), 108, "f", float("nan"))
+
+
+def make_voxels_between_bytes(folder: Path) -> Path:
+    return change_header(save(folder / "x.nii", values()), 108, "f", 352.5)
+
+
+def make_voxels_behind_the_stream(folder: Path) -> Path:
+    plain = change_header(save(folder / "x.nii", values()), 108, "f", 4e5)
+    (folder / "behind.nii.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    return folder / "behind.nii.gz"
+
+
+def make_early_voxels_in_nifti_2(folder: Path) -> Path:
+    nibabel.save(nibabel.Nifti2Image(values(), AFFINE), folder / "x.nii")
+    return change_header(folder / "x.nii", 168, "q", 352)
 
 
 def make_complex(folder: Path) -> Path:
@@ -276,7 +306,12 @@ BAD = [
     (11, make_nan_spacing, 65, "voxel spacing (pixdim) of nan"),
     (11, make_negative_spacing, 65, "voxel spacing (pixdim) of -1"),
     (12, make_early_voxels, 65, "vox_offset"),
+    (12, make_voxels_in_the_header, 65, "cannot before byte 352"),
+    (12, make_voxels_nowhere, 65, "voxels begin at byte nan (vox_offset)"),
+    (12, make_voxels_between_bytes, 65, "voxels begin at byte 352.5 (vox_offset)"),
+    (12, make_early_voxels_in_nifti_2, 65, "cannot before byte 544"),
     (12, make_late_voxels, 65, "cut off: expected"),
+    (12, make_voxels_behind_the_stream, 65, "cut off: expected"),
     (13, make_complex, 65, "give the magnitude image"),
     (13, make_colours, 65, "colours (RGB)"),
     (13, make_unknown_type, 65, "unknown type 9999"),
@@ -288,6 +323,7 @@ BAD = [
     (17, make_zeros, 65, "no contrast"),
     (17, make_single_voxel, 65, "no contrast"),
     (19, make_much_nan, 65, "not a number"),
+    (19, make_more_than_a_hundredth_infinite, 65, "1076 of 107520 voxels are not a number or infinite"),
     (24, make_singular, 65, "singular"),
     (24, make_nan_affine, 65, "not finite"),
     (25, make_mirrored_forms, 65, "mirror images of each other; decide with --use-form"),

@@ -102,6 +102,9 @@ def describe(outcome: "Outcome") -> dict[str, Any]:
                 protocol: {volume.name: volume.volume_mm3 for volume in volumes}
                 for protocol, volumes in outcome.result.volumes.items()
             },
+            "confidence": {
+                protocol: outcome.result.named_confidence(protocol) for protocol in outcome.result.confidence
+            },
         }
         if outcome.result.agreement is not None:
             row["agreement"] = agreement_summary(outcome.result.agreement)

@@ -38,8 +38,8 @@ def most_probable(
     protocol: str,
     mask: NDArray[np.bool_],
     within: Coarser | None = None,
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return the most probable class of a protocol at each voxel of a mask, and how probable it is.
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float64]]:
+    """Return the most probable class of a protocol at each voxel of a mask, how probable it is, and all classes' sums.
 
     Parameters
     ----------
@@ -60,6 +60,8 @@ def most_probable(
         In the order of `np.argwhere(mask)`.
     probabilities : (V,) float32
         Of these classes, among all.
+    masses : (C,) float64
+        Sum of the probabilities of each class over the mask: the voxels it would have, were probabilities true.
 
     Raises
     ------
@@ -68,9 +70,11 @@ def most_probable(
 
     Notes
     -----
-    Source: ours. Memory does not grow with the number of classes times the voxels of the scan.
+    Source: ours. Memory does not grow with the number of classes times the voxels of the scan. Masses take a second
+    turn through the decoder where it gives more classes than come at once.
     """
-    n_voxels = int(mask.sum())
+    n_voxels, n_classes = int(mask.sum()), net.config.protocols[protocol]
+    masses = torch.zeros(n_classes, dtype=torch.float64)
     best, sums = torch.full((n_voxels,), -torch.inf), torch.full((n_voxels,), -torch.inf)
     classes = torch.zeros(n_voxels, dtype=torch.uint8)
     for block in _blocks(net, features, protocol, mask):
@@ -80,9 +84,14 @@ def most_probable(
         classes[block.voxels] = torch.where(is_better, found, classes[block.voxels])
         best[block.voxels] = torch.maximum(best[block.voxels], here.values)
         sums[block.voxels] = torch.logaddexp(sums[block.voxels], block.scores.logsumexp(1))
+        if block.scores.shape[1] == n_classes:
+            masses += _masses(block, sums)
     if within is not None:
         best = torch.where(best < sums - CONTRADICTION / 2, best + CONTRADICTION, best)
-    return classes.numpy(), torch.exp(best - sums).numpy()
+    if isinstance(net, NeuroNet) and n_classes > GROUP:
+        for block in _blocks(net, features, protocol, mask):
+            masses[block.classes] = _masses(block, sums)
+    return classes.numpy(), torch.exp(best - sums).numpy(), masses.numpy()
 
 
 @torch.inference_mode()
@@ -125,6 +134,11 @@ class _Block:
     voxels: slice
     classes: slice
     scores: Tensor
+
+
+def _masses(block: _Block, sums: Tensor) -> Tensor:
+    """Sum the probabilities of a block's classes over its voxels, (C,) float64; `sums` (V,) as logarithms."""
+    return (block.scores - sums[block.voxels, None]).exp_().sum(0).double()
 
 
 def _allowed(block: _Block, within: Coarser | None) -> Tensor:

@@ -1,6 +1,7 @@
-"""Does a scan look like a brain, seen in T1? Simple gates before the networks; `plausible` has those after."""
+"""Does a scan look like a brain, seen in T1? Simple gates on what was put in; `plausible` judges what came out."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +11,15 @@ from neuronat.errors import UnusableInputError
 from neuronat.measure.volumes import TRUNCATED, StructureVolume
 from neuronat.space.affine import spacing_mm, voxel_volume_mm3
 
-__all__ = ["border_doubts", "brain_doubts", "contrast_doubts", "require_no_doubt"]
+__all__ = ["border_doubts", "brain_doubts", "contrast_doubts", "require_no_doubt", "tissue_doubts"]
 
 LEAST_BRAIN_ML, MOST_BRAIN_ML = 500.0, 2200.0
 LEAST_EXTENT_MM, MOST_EXTENT_MM = 80.0, 230.0
-SHELL_MM, DEEP_MM = 3.0, 10.0
-MOST_RIM_SHARE = 0.9
+SURFACE_MM, BELOW_MM, DEEP_MM = 3.0, 5.0, 10.0
+SAMPLED_MM, MOST_STRIDE = 2.0, 64.0
+LEAST_FALL = 0.02
+TISSUES = {"ventricles": (4, 43), "grey matter": (3, 42), "white matter": (2, 41)}
+LEAST_TISSUE_VOX = 500
 MOST_LISTED = 3
 
 
@@ -55,35 +59,75 @@ def brain_doubts(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> tuple[
 def contrast_doubts(
     intensities: NDArray[np.float32], mask: NDArray[np.bool_], affine: NDArray[np.float64]
 ) -> tuple[str, ...]:
-    """Name what speaks against T1 contrast: there the rim (grey matter, CSF) is clearly darker than the depth.
+    """Name what speaks against T1 contrast: there white matter is the brightest, and it lies in the depth.
+
+    Below the surface of a brain lies the cortex, in its depth mostly white matter. In a T1 the brighter tissue below
+    the surface is therefore darker than that in the depth; in T2, FLAIR, PD, EPI, CT and in noise it is not.
 
     Parameters
     ----------
     intensities : (I, J, K) float32
-        Grey values, corrected for the bias field.
+        Grey values of any scale; what lies outside the mask is not looked at.
     mask : (I, J, K) bool
-        Brain mask.
+        Brain mask, not empty.
     affine : (4, 4) float64
         Voxel to world mm.
 
     Returns
     -------
     tuple of str
-        Empty if nothing does.
+        Empty if nothing does, or where the mask is nowhere deep.
 
     Notes
     -----
-    Source: ours. Distances are taken from the surface of the mask. In 15 T1-weighted scans the median of the rim is
-    0.58 to 0.70 of that of the depth; noise has 1, T2 and FLAIR more.
+    Source: ours (decision 0036). On every second mm: the upper fifth at 3 to 5 mm below the surface of the mask begins
+    0.02 times the depth's contrast, or more, below the upper quarter of the depth (10 mm and more).
     """
-    depth_mm = ndimage.distance_transform_edt(np.pad(mask, 1), spacing_mm(affine))[1:-1, 1:-1, 1:-1]
-    rim, deep = mask & (depth_mm <= SHELL_MM), depth_mm >= DEEP_MM
-    if not deep.any():
+    (box,) = ndimage.find_objects(mask.astype(np.uint8))
+    steps_mm = spacing_mm(affine)
+    strides = [int(min(max(1.0, SAMPLED_MM / step), MOST_STRIDE)) for step in steps_mm.tolist()]
+    thin = tuple(slice(edge.start, edge.stop, stride) for edge, stride in zip(box, strides, strict=True))
+    values, inside = intensities[thin], np.pad(mask[thin], 1)
+    depth_mm = ndimage.distance_transform_edt(inside, steps_mm * strides)[1:-1, 1:-1, 1:-1]
+    below, deep = (depth_mm > SURFACE_MM) & (depth_mm <= BELOW_MM), depth_mm >= DEEP_MM
+    if not (below.any() and deep.any()):
         return ()
-    outside, inside = (float(np.median(intensities[part])) for part in (rim, deep))
-    if outside < MOST_RIM_SHARE * inside:
+    dark, bright, brightest = np.percentile(values[deep], [10, 75, 90])
+    if np.percentile(values[below], 80) < bright - LEAST_FALL * (brightest - dark):
         return ()
-    return ("grey values do not fall from the depth to the rim of the brain, as in a T1 they do",)
+    return ("grey values do not rise from the rim to the depth of the brain, as in a T1 they do",)
+
+
+def tissue_doubts(intensities: NDArray[np.float32], ids: NDArray[np.integer]) -> tuple[str, ...]:
+    """Name what speaks against T1 contrast once the structures are known: fluid < cortex < white matter.
+
+    Parameters
+    ----------
+    intensities : (V,) float32
+        Grey values, corrected for the bias field.
+    ids : (V,) int
+        Labels of `deepnat25` at the same voxels.
+
+    Returns
+    -------
+    tuple of str
+        Empty if the medians stand in that order; tissues of fewer than 500 voxels are not looked at.
+
+    Notes
+    -----
+    Source: ours (decision 0036).
+    """
+    medians = {}
+    for tissue, of_tissue in TISSUES.items():
+        inside = intensities[np.isin(ids, of_tissue)]
+        if inside.size >= LEAST_TISSUE_VOX:
+            medians[tissue] = float(np.median(inside))
+    wrong = [
+        f"{darker} not darker than {brighter}"
+        for darker, brighter in pairwise(TISSUES)
+        if darker in medians and brighter in medians and medians[darker] >= medians[brighter]
+    ]
+    return (f"as labelled, {' and '.join(wrong)}, which they are in a T1",) if wrong else ()
 
 
 def border_doubts(volumes: Sequence[StructureVolume]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from neuronat.space.affine import ijk_to_xyz_mm, voxel_volume_mm3
 from neuronat.space.volume import LabelMap
 
 __all__ = [
+    "COMMON",
     "VERDICTS",
     "Finding",
     "adult_ranges_ml",

@@ -28,8 +28,9 @@ __all__ = [
     "volumes_table",
 ]
 
-COLUMNS = ("index", "name", "n_voxels", "volume_mm3", "reason", "finding")
+COLUMNS = ("index", "name", "n_voxels", "volume_mm3", "reason", "finding", "confidence")
 NO_FINDINGS: Mapping[int, str] = MappingProxyType({})
+NOT_MEASURED: Mapping[int, float] = MappingProxyType({})
 NOT_FOUND = "not found"
 TRUNCATED = "truncated"
 COARSE_MM = 1.5
@@ -111,8 +112,12 @@ def structure_volumes(label_map: LabelMap, fine: LabelMap | None = None) -> tupl
     return tuple(rows)
 
 
-def volumes_table(rows: Sequence[StructureVolume], findings: Mapping[int, str] = NO_FINDINGS) -> str:
-    """Return the rows as the text of a table: tabs, one header line, `n/a` where not known; findings by id.
+def volumes_table(
+    rows: Sequence[StructureVolume],
+    findings: Mapping[int, str] = NO_FINDINGS,
+    confidence: Mapping[int, float] = NOT_MEASURED,
+) -> str:
+    """Return the rows as the text of a table: tabs, a header line, `n/a` where not known; findings, confidence by id.
 
     Notes
     -----
@@ -121,16 +126,16 @@ def volumes_table(rows: Sequence[StructureVolume], findings: Mapping[int, str] =
     Examples
     --------
     >>> print(volumes_table([StructureVolume(4, "ventricle", 3, 4.5)]), end="")
-    index	name	n_voxels	volume_mm3	reason	finding
-    4	ventricle	3	4.5	n/a	n/a
+    index	name	n_voxels	volume_mm3	reason	finding	confidence
+    4	ventricle	3	4.5	n/a	n/a	n/a
     """
     lines = ["\t".join(COLUMNS)]
     for row in rows:
         n_voxels = "n/a" if row.n_voxels is None else str(row.n_voxels)
         volume = "n/a" if row.volume_mm3 is None else f"{row.volume_mm3:.10g}"
-        lines.append(
-            "\t".join([str(row.index), row.name, n_voxels, volume, row.reason or "n/a", findings.get(row.index, "n/a")])
-        )
+        sure = f"{confidence[row.index]:.3f}" if row.index in confidence else "n/a"
+        said = (row.reason or "n/a", findings.get(row.index, "n/a"))
+        lines.append("\t".join([str(row.index), row.name, n_voxels, volume, *said, sure]))
     return "\n".join(lines) + "\n"
 
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from neuronat.errors import ConfigError, ModelError
+from neuronat.measure.confidence import Calibration
 from neuronat.nets.deepnat import DeepNatConfig
 from neuronat.nets.network import ARCHITECTURES, NetworkShape
 from neuronat.nets.neuronet import NeuroNetConfig
@@ -133,7 +134,10 @@ class Accuracy:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """Everything about a model that is not a weight; `crf` holds the numbers of `CrfConfig`, by name."""
+    """Everything about a model that is not a weight; `crf` holds the numbers of `CrfConfig`, by name.
+
+    `confidence` holds, by protocol, what its probabilities are worth, where that was measured.
+    """
 
     name: str
     description: str
@@ -145,6 +149,7 @@ class ModelCard:
     accuracy: tuple[Accuracy, ...] = ()
     scan: ScanSpec = field(default_factory=ScanSpec)
     crf: Mapping[str, Any] = field(default_factory=dict)
+    confidence: Mapping[str, Calibration] = field(default_factory=dict)
     version: str = "1"
     format: int = FORMAT
 
@@ -156,6 +161,8 @@ class ModelCard:
         if "foreground" in self.stages and self.stages["foreground"].n_classes != 2:
             raise ModelError(f"stage foreground must have 2 classes; got {self.stages['foreground'].n_classes}")
         _require_schemes(self.schemes, self.stages)
+        if unknown := set(self.confidence) - set(self.schemes):
+            raise ModelError(f"confidence is known for {sorted(unknown)}, which is no protocol of the model")
         for name, value in self.crf.items():
             if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
                 raise ModelError(f"crf.{name} must be a finite number, at least 0; got {value!r}")
@@ -279,7 +286,7 @@ def _convert_noun(raw: Any, kind: Any, where: str) -> Any:
     values = {name: _convert(item, hints[name], f"{where}.{name}") for name, item in raw.items()}
     try:
         return kind(**values)
-    except ModelError as error:
+    except (ModelError, ConfigError) as error:
         raise ModelError(f"{where}: {error}") from error
 
 

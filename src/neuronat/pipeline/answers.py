@@ -38,11 +38,12 @@ BRIDGE_VOX = 2
 class Answer:
     """A protocol's answer at the N voxels of the mask: classes (N,) uint8 and their probabilities (N,) float32.
 
-    `channels` yields (N,) float32 per class.
+    `masses` (C,) float64 are the sums of each class's probabilities; `channels` yields (N,) float32 per class.
     """
 
     classes: NDArray[np.uint8]
     certainty: NDArray[np.float32]
+    masses: NDArray[np.float64]
     channels: Callable[[], Iterator[NDArray[np.float32]]]
 
 
@@ -75,7 +76,7 @@ def answer_patchwise(
     if not config.keeps_islands:
         scheme = next(iter(model.schemes.values()))
         rows = without_islands(rows, prepared.mask, spacing_mm(prepared.affine), scheme, IslandConfig())
-    return Answer(rows.argmax(1).astype(np.uint8), rows.max(1), lambda: iter(rows.T))
+    return Answer(rows.argmax(1).astype(np.uint8), rows.max(1), rows.sum(0, np.float64), lambda: iter(rows.T))
 
 
 def answer_whole(
@@ -108,9 +109,9 @@ def answer_whole(
     for number, protocol in enumerate(protocols):
         progress(protocol, 0.7 + 0.3 * number / len(protocols))
         within = _coarser(model.schemes[protocol], coarser)
-        classes, certainty = most_probable(net, features, protocol, prepared.mask, within)
+        classes, certainty, masses = most_probable(net, features, protocol, prepared.mask, within)
         later = partial(probability_channels, net, features, protocol, prepared.mask)
-        answers[protocol] = Answer(classes, certainty, later)
+        answers[protocol] = Answer(classes, certainty, masses, later)
     return answers
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from neuronat.errors import NeuronatError
-from neuronat.measure.doubts import brain_doubts, require_no_doubt
+from neuronat.measure.doubts import brain_doubts, contrast_doubts, require_no_doubt
 from neuronat.pipeline.memory import memory_estimate_gb, require_memory
 from neuronat.pipeline.networks import require_stripper
 from neuronat.pipeline.segment import mask_of
@@ -92,7 +92,8 @@ def inspect_scan(path: Path, config: SegmentConfig) -> Inspection:
         mask = mask_of(path, scan, config)
         if mask is not None:
             brain_ml = float(np.count_nonzero(mask)) * voxel_volume_mm3(scan.volume.affine) / 1000
-            doubts = brain_doubts(mask, scan.volume.affine)
+            seen = (scan.volume.values, mask, scan.volume.affine)
+            doubts = brain_doubts(mask, scan.volume.affine) + contrast_doubts(*seen)
         with naming(path):
             require_no_doubt((*scan.warnings, *doubts), strict=config.strict)
             require_memory(scan.volume, mask, config.reading)

@@ -156,9 +156,9 @@ def _write_protocol(result: Result, protocol: str, stage: Path, file_format: str
     name = f"{result.stem}_seg-{protocol}"
     write_label_map(stage / f"{name}_dseg.{file_format}", result.labels[protocol], space_code=result.space_code)
     write_json(stage / f"{name}_dseg.json", _sidecar(result, protocol))
-    write_text(
-        stage / f"{name}_volumes.tsv", volumes_table(result.volumes[protocol], _findings_by_id(result, protocol))
-    )
+    confidence = result.confidence.get(protocol, {})
+    table = volumes_table(result.volumes[protocol], _findings_by_id(result, protocol), confidence)
+    write_text(stage / f"{name}_volumes.tsv", table)
 
 
 def _write_agreement(result: Result, agreement: Agreement, stage: Path, file_format: str) -> None:
@@ -202,6 +202,7 @@ def _sidecar(result: Result, protocol: str) -> dict[str, Any]:
         "Verdict": result.verdict,
         "Reasons": list(result.reasons),
         "Warnings": list(result.warnings),
+        "Confidence": result.named_confidence(protocol),
         "GeneratedBy": [{"Name": "neuronat", "Version": __version__}],
         "Disclaimer": DISCLAIMER,
     }

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from neuronat.labels.scheme import LabelScheme
 from neuronat.measure.agreement import Agreement
+from neuronat.measure.confidence import Calibration, calibrated, expected_dice
 from neuronat.measure.plausible import Finding, verdict_of
 from neuronat.measure.volumes import StructureVolume
 from neuronat.pipeline.answers import Answer
 from neuronat.prepare.conform import values_to_native
 from neuronat.prepare.scan import PreparedScan, uncrop
+from neuronat.space.affine import voxel_volume_mm3
 from neuronat.space.volume import LabelMap, Probabilities, Volume
 
 __all__ = ["BrainProbabilities", "Result"]
@@ -23,12 +25,25 @@ __all__ = ["BrainProbabilities", "Result"]
 
 @dataclass(frozen=True, eq=False)
 class BrainProbabilities:
-    """One protocol's answer as computed, and where its voxels lie."""
+    """One protocol's answer as computed, where its voxels lie, and what its probabilities are worth, if known."""
 
     answer: Answer
     scheme: LabelScheme
     scan: PreparedScan
     is_native: bool
+    calibration: Calibration | None = None
+
+    @cached_property
+    def confidence(self) -> Mapping[int, float]:
+        """The Dice coefficient to be expected of each structure found, by id; empty without a calibration."""
+        if self.calibration is None:
+            return {}
+        expected = expected_dice(self.answer.classes, self.answer.certainty, self.answer.masses)
+        n_voxels = np.bincount(self.answer.classes, minlength=len(expected))
+        found = [number for number in np.flatnonzero(n_voxels).tolist() if number > 0]
+        size_ml = n_voxels[found] * voxel_volume_mm3(self.scan.affine) / 1000
+        values = calibrated(self.calibration, expected[found], size_ml)
+        return {self.scheme.ids[number]: value for number, value in zip(found, values.tolist(), strict=True)}
 
     def channels(self) -> Iterator[NDArray[np.float32]]:
         """Yield an (I, J, K) channel per class on the grid of the results."""
@@ -84,6 +99,12 @@ class Result:
             protocol: Probabilities(np.stack(list(found.channels())), self.affine, found.scheme)
             for protocol, found in self.computed.items()
         }
+
+    def named_confidence(self, protocol: str) -> dict[str, float]:
+        """Return the confidence of a protocol's structures by their names; empty where it is not known."""
+        scheme = self.labels[protocol].scheme
+        names = dict(zip(scheme.ids, scheme.names, strict=True))
+        return {names[index]: round(value, 3) for index, value in self.confidence.get(protocol, {}).items()}
 
     def save(self, out: Path) -> tuple[Path, ...]:
         """Write the label maps, the mask, the tables and the report into the folder `out`; return the files."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from neuronat.errors import UnusableInputError
 from neuronat.infer.tiles import TileConfig
 from neuronat.measure.agreement import measure_agreement
-from neuronat.measure.doubts import border_doubts, brain_doubts, contrast_doubts, require_no_doubt
-from neuronat.measure.plausible import Finding
+from neuronat.measure.doubts import border_doubts, brain_doubts, contrast_doubts, require_no_doubt, tissue_doubts
+from neuronat.measure.plausible import COMMON, Finding
 from neuronat.measure.volumes import is_coarse, structure_volumes
 from neuronat.nets.store import Model
 from neuronat.pipeline.answers import Answer, answer_patchwise, answer_whole, find_brain
@@ -121,18 +121,41 @@ def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, prog
     doubts = brain_doubts(prepared.mask, prepared.affine) + contrast_doubts(
         prepared.intensities, prepared.mask, prepared.affine
     )
+    _require_brain(doubts, config)
+    answers = _answers(prepared, networks, config, _part(progress, 0.15, 0.83))
+    computed = {
+        protocol: BrainProbabilities(
+            answers[protocol],
+            model.schemes[protocol],
+            prepared,
+            config.space == "native",
+            model.card.confidence.get(protocol),
+        )
+        for protocol, model in networks.by_protocol.items()
+    }
+    if doubted := _tissue_doubts(prepared, computed):
+        doubts += doubted
+        _require_brain(doubts, config)
+    labels = {protocol: _label_map(found) for protocol, found in computed.items()}
+    progress("measuring", 0.98)
+    return _result(inputs, config, networks, computed, labels, doubts)
+
+
+def _require_brain(doubts: tuple[str, ...], config: SegmentConfig) -> None:
+    """Refuse what does not look like a T1 of a brain, unless forced."""
     if doubts and not config.force:
         raise UnusableInputError(
             f"does not look like a T1-weighted human brain: {'; '.join(doubts)}; check it, or use --force"
         )
-    answers = _answers(prepared, networks, config, _part(progress, 0.15, 0.83))
-    computed = {
-        protocol: BrainProbabilities(answers[protocol], model.schemes[protocol], prepared, config.space == "native")
-        for protocol, model in networks.by_protocol.items()
-    }
-    labels = {protocol: _label_map(found) for protocol, found in computed.items()}
-    progress("measuring", 0.98)
-    return _result(inputs, config, networks, computed, labels, doubts)
+
+
+def _tissue_doubts(prepared: PreparedScan, computed: Mapping[str, BrainProbabilities]) -> tuple[str, ...]:
+    """Ask the first protocol that can tell the tissues whether their grey values stand in the order of a T1."""
+    for found in computed.values():
+        if COMMON in (found.scheme.name, *found.scheme.mappings):
+            ids = found.scheme.mapped_ids(found.scheme.ids_of(found.answer.classes), COMMON)
+            return tissue_doubts(prepared.intensities[prepared.mask], ids)
+    return ()
 
 
 def _stripped(inputs: Inputs, networks: Networks, progress: Progress) -> Inputs:
@@ -221,6 +244,7 @@ def _result(
         findings={**findings, "": (*findings[""], *(Finding("review", doubt) for doubt in cut))},
         provenance=_provenance(inputs, config, networks),
         computed=computed,
+        confidence={protocol: found.confidence for protocol, found in computed.items() if found.calibration},
         agreement=agreement,
         image=scan.volume if is_native else to_working(scan.volume, first.grid),
     )

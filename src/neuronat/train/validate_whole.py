@@ -66,7 +66,7 @@ def validate_whole(
                 continue
             truth = protocol.source.mapped_ids(volume.maps[protocol.source.name], name)
             predicted = np.zeros(volume.mask.shape, np.uint8)
-            predicted[volume.mask], _ = most_probable(net, features, name, volume.mask)
+            predicted[volume.mask], _, _ = most_probable(net, features, name, volume.mask)
             found.setdefault(name, {})[volume.name] = dict(
                 dice_per_structure(protocol.scheme.ids_of(predicted), truth, protocol.scheme)
             )
