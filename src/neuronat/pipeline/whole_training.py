@@ -20,14 +20,14 @@ from neuronat.nets.unet import UNet
 from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.whole_material import Material, packed_volumes
 from neuronat.train.course import Course, Exercise, follow_course
-from neuronat.train.crops import CropSource, draw_crop
+from neuronat.train.crops import CropConfig, CropSource, draw_crop
 from neuronat.train.journal import total_seconds
-from neuronat.train.lessons import score_crops
+from neuronat.train.lessons import LossConfig, score_crops
 from neuronat.train.validate import mean_dice, validation_table
 from neuronat.train.validate_whole import validate_whole
 from neuronat.train.volumes import lookup_tables, to_device
 
-__all__ = ["make_source", "make_whole_card", "train_whole"]
+__all__ = ["make_source", "make_whole_card", "make_whole_exercise", "train_whole"]
 
 HEADS = "wholehead"
 
@@ -77,7 +77,8 @@ def train_whole(recipe: WholeRecipe, path: Path, budget: Budget, progress: Progr
         resume=budget.resume,
         progress=lambda done, line: progress(line, done),
     )
-    if not follow_course(net, _exercise(net, recipe, source), recipe.training, course):
+    exercise = make_whole_exercise(net, source, recipe.crops, recipe.loss, recipe.training.n_blocks)
+    if not follow_course(net, exercise, recipe.training, course):
         return None
     dice = validate_whole(net.eval(), material.held_out, material.protocols, budget.device, progress)
     for protocol, scores in dice.items():
@@ -103,14 +104,16 @@ def make_source(material: Material, device: torch.device) -> CropSource:
     )
 
 
-def _exercise(net: NeuroNet | UNet, recipe: WholeRecipe, source: CropSource) -> Exercise:
-    """Draw crops, score all protocols."""
-    order = list(net.config.protocols)
+def make_whole_exercise(
+    net: NeuroNet | UNet, source: CropSource, crops: CropConfig, loss: LossConfig, n_crops: int
+) -> Exercise:
+    """Return what one step of a training does: draw crops, score the protocols that the source teaches."""
+    order = [protocol for protocol in net.config.protocols if protocol in source.tables]
     return Exercise(
-        draw=lambda chance: [draw_crop(source, recipe.crops, chance) for _ in range(recipe.training.n_blocks)],
-        score=lambda crops: score_crops(net, crops, order, recipe.loss),
+        draw=lambda chance: [draw_crop(source, crops, chance) for _ in range(n_crops)],
+        score=lambda drawn: score_crops(net, drawn, order, loss),
         n_tasks=len(order),
-        settings={"crops": asdict(recipe.crops), "loss": asdict(recipe.loss), "protocols": order},
+        settings={"crops": asdict(crops), "loss": asdict(loss), "protocols": order},
     )
 
 
