@@ -68,11 +68,7 @@ def draft_card(name: str, model: Model, material: Material, stages: Sequence[str
             neuronat_version=__version__,
         ),
         licence=model.card.licence,
-        credits=(
-            f"Made from the weights of {model.name} ({model.card.licence}).",
-            *model.card.credits,
-            *config.credits,
-        ),
+        credits=(credit, *model.card.credits, *config.credits),
         scan=model.card.scan,
         crf=model.card.crf,
     )

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 
 from neuronat.errors import ConfigError
 from neuronat.synth.degrade import DegradeConfig
@@ -137,14 +136,14 @@ def _phase(stage: str, share: float, config: FinetuneConfig, *, is_heads: bool) 
     return Phase(stage=stage, is_heads=is_heads, share=share, config=training)
 
 
-def fixed_iterations(phases: list[Phase], total: int) -> Mapping[str, int]:
+def fixed_iterations(phases: list[Phase], total: int) -> dict[str, int]:
     """Divide a number of iterations over phases by their shares, at least one each.
 
     Notes
     -----
     Source: ours.
     """
-    return MappingProxyType({phase.name: max(1, round(total * phase.share)) for phase in phases})
+    return {phase.name: max(1, round(total * phase.share)) for phase in phases}
 
 
 def with_iterations(phases: list[Phase], iterations: Mapping[str, int]) -> list[Phase]:
