@@ -19,6 +19,7 @@ from neuronat.phantom import make_phantom
 from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.finetune import finetune, work_folder
 from neuronat.pipeline.finetune_settings import FinetuneConfig
+from neuronat.record import read_marker
 from neuronat.space.files import write_label_map, write_mask, write_volume
 from neuronat.space.scan import ReadOptions
 from neuronat.space.volume import LabelMap
@@ -27,7 +28,7 @@ from neuronat.train.crops import CropConfig
 CPU = torch.device("cpu")
 BUDGET = Budget(device=CPU, max_minutes=60)
 MINE = "index\tname\n0\tnothing\n7\tdark\n30\tbright\n"
-CROPS = CropConfig(extent=32, n_inside=1500, n_anywhere=200, share_composite=0.0, share_painted=0.0)
+CROPS = CropConfig(extent=16, n_inside=800, n_anywhere=100, share_composite=0.0, share_painted=0.0)
 TINY = FinetuneConfig(iterations=4, crops=CROPS, n_blocks=2, n_centres=2)
 
 
@@ -97,7 +98,7 @@ def test_a_new_protocol_is_learnt_from_two_scans_better_than_by_a_head_from_chan
     )
     assert much.protocols == ("mine",)
     assert (much.n_scans, len(much.scores), much.scores[0].before) == (2, 1, None)
-    assert much.scores[0].after > max(0.6, little.scores[0].after + 0.2)
+    assert much.scores[0].after > max(0.5, little.scores[0].after + 0.15)
     losses = [
         json.loads(line)["loss"]
         for phase in ("whole-heads", "whole-all")
@@ -172,15 +173,16 @@ def test_minutes_that_are_over_leave_a_checkpoint_and_the_same_model_comes_out(s
 
 
 @pytest.mark.slow
-def test_the_number_of_steps_is_fitted_to_the_minutes(scans, whole, tmp_path):
+def test_the_number_of_steps_is_fitted_to_the_minutes_and_stays_with_the_plan(scans, whole, tmp_path, monkeypatch):
     config = new_protocol(scans, iterations=0)
-    with pytest.raises(ConfigError, match=r"minutes are left, a step of whole-heads takes .* s; give more minutes"):
-        finetune(scans, tmp_path / "none", str(whole), config, Budget(device=CPU, max_minutes=1e-3), silent)
-    made = finetune(scans, tmp_path / "some", str(whole), config, Budget(device=CPU, max_minutes=0.2), silent)
-    assert made is not None
+    monkeypatch.setattr("neuronat.pipeline.finetune_pupils.seconds_per_step", lambda *_: 40.0)
+    made = finetune(scans, tmp_path / "made", str(whole), config, replace(BUDGET, max_minutes=90), silent)
     phases = load_model(made.folder).card.training.recipe["phases"]
-    assert phases["whole-all"]["iterations"] > phases["whole-heads"]["iterations"] >= 10
-    assert 1 < made.seconds < 12
+    found = [phases[name]["iterations"] for name in ("whole-heads", "whole-all")]
+    assert found == pytest.approx([17, 97], abs=3)  # packing takes some of the minutes
+    assert list(read_marker(work_folder(made.folder) / "plan.json").notes.values()) == found
+    with pytest.raises(ConfigError, match=r"minutes are left, a step of whole-heads takes 40\.0 s; give more minutes"):
+        finetune(scans, tmp_path / "none", str(whole), config, replace(BUDGET, max_minutes=30), silent)
 
 
 @pytest.mark.slow
