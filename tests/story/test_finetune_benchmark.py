@@ -37,7 +37,7 @@ def places(tmp_path, monkeypatch) -> tuple[Path, Path, Path]:
     """A folder of three scans to learn from, one to measure on, and a tiny model."""
     monkeypatch.setattr("neuronat.prepare.bias._estimate_log_field", lambda values, _: np.zeros_like(values))
     for number, folder in ((1, "scans"), (2, "scans"), (3, "scans"), (4, "test")):
-        volume, labels, mask = make_phantom((36, 40, 42), np.random.default_rng(number))
+        volume, labels, mask = make_phantom((40, 42, 44), np.random.default_rng(number))
         start = tmp_path / folder / f"sub-0{number}"
         write_volume(start.with_name(f"{start.name}_T1w.nii.gz"), volume)
         write_mask(start.with_name(f"{start.name}_desc-brain_mask.nii.gz"), mask, volume.affine)

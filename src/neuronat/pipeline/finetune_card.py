@@ -57,7 +57,7 @@ def draft_card(name: str, model: Model, material: Material, stages: Sequence[str
     credit = f"Made from the weights of {model.name} ({model.card.licence})."
     return ModelCard(
         name=name,
-        description=f"Made from {start} by fine-tuning to {taught} on {len(material.training)} scan(s).",
+        description=f"Made from {start} by fine-tuning to {taught} on {_counted(len(material.training))}.",
         stages={stage: _spec(model.card.stages[stage], stage, schemes) for stage in stages},
         schemes=tuple(schemes),
         training=TrainingRecord(
@@ -72,6 +72,11 @@ def draft_card(name: str, model: Model, material: Material, stages: Sequence[str
         scan=model.card.scan,
         crf=model.card.crf,
     )
+
+
+def _counted(n_scans: int) -> str:
+    """Say how many scans."""
+    return "one scan" if n_scans == 1 else f"{n_scans} scans"
 
 
 def _shown(name: str, number: int) -> str:
