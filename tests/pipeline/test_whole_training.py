@@ -16,6 +16,7 @@ from neuronat.pipeline.settings import SegmentConfig
 from neuronat.pipeline.training import train_recipe
 from neuronat.space.files import write_label_map, write_mask, write_volume
 from neuronat.space.volume import LabelMap
+from neuronat.train.volumes import read_volume_file
 
 BUDGET = Budget(device=torch.device("cpu"), max_minutes=60)
 RECIPE = """
@@ -95,6 +96,27 @@ def test_a_recipe_becomes_a_model_of_several_protocols(folder, architecture, coo
     assert [(a.measure, a.measured_on) for a in model.card.accuracy] == [("mean Dice, deepnat25", "sub-01, held out")]
     assert (folder / "run" / "validation-deepnat25.tsv").read_text().startswith("scan\tindex\tname\tdice\nsub-01\t2\t")
     assert chosen_protocols([model], SegmentConfig(models=("tiny",))) == {"deepnat25": model, "tissue": model}
+
+
+@pytest.mark.slow
+def test_a_brain_mask_is_taught_by_masks_and_painted_heads(folder):
+    i, j, k = np.indices((44, 46, 48), np.float32)
+    radius = np.sqrt(((i - 22) / 20) ** 2 + ((j - 23) / 21) ** 2 + ((k - 24) / 22) ** 2)
+    head = np.select([radius < 0.7, radius < 0.8, radius < 1], [2, 24, 511], 0).astype(np.int32)
+    write_label_map(folder / "heads" / "h1_dseg.nii.gz", LabelMap(head, np.eye(4), load_scheme("wholehead")))
+    crops = "extent = 32\nstep_vox = 2.0\nbrightness = 0.2\nshare_composite = 0.5\n"
+    changes = {
+        "protocols": ('["deepnat25", "tissue"]', '["brain"]'),
+        "heads": ('packed = "packed"', 'packed = "packed"\nheads = "heads/*_dseg.nii.gz"'),
+        "crops": ("extent = 32\n", crops),
+        "share": ("share_composite = 0.0\n", ""),
+    }
+    trained = train_recipe(write_recipe(folder, coordinates="false", **changes), BUDGET, silent)
+    model = load_model(trained)
+    assert model.card.stages["whole"].step_vox == 2
+    assert [(a.measure, a.measured_on) for a in model.card.accuracy] == [("mean Dice, brain", "sub-01, held out")]
+    assert 0 <= model.card.accuracy[0].value <= 1
+    assert set(read_volume_file(folder / "packed" / "sub-02.npz").maps) == {"tissue", "brain"}
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 import torch
 
-from neuronat.synth.paint import CSF, FIRST_OUTSIDE, T1_GREY, paint, palette
+from neuronat.synth.paint import CSF, FIRST_OUTSIDE, T1_GREY, clutter, paint, palette
 
 IDS = (0, 2, 3, CSF, 41, 42, 515)
 
@@ -29,3 +29,13 @@ def test_painted_regions_have_their_mean():
 
 def test_ids_outside_the_brain_are_those_of_500_and_over():
     assert {i for i in T1_GREY if i >= FIRST_OUTSIDE} == {502, 506, 507, 508, 509, 511, 512, 514, 515, 516, 530}
+
+
+def test_clutter_is_uneven_outside_and_leaves_the_brain_alone():
+    image = torch.full((32, 32, 32), 0.5)
+    is_outside = torch.zeros(32, 32, 32, dtype=torch.bool)
+    is_outside[:16] = True
+    cluttered = clutter(image, is_outside, torch.Generator().manual_seed(2))
+    assert bool((cluttered[16:] == 0.5).all())
+    assert len(cluttered[:16].mul(20).round().unique()) >= 4
+    assert 0.5 * 0.3 <= float(cluttered.min()) <= float(cluttered.max()) <= 0.5 * 1.83

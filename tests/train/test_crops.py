@@ -64,6 +64,21 @@ def test_a_stripped_crop_is_empty_outside_and_its_mask_is_the_protocol_brain(sou
     np.testing.assert_array_equal(crop.classes["brain"] == 1, crop.classes["halves"] > 0)
 
 
+def test_a_misjudged_mask_takes_in_rim_and_calls_what_it_cuts_off_background(source):
+    config = CropConfig(share_composite=0, share_painted=0, share_misjudged=1, **STILL)
+    n_rim = n_cut = 0
+    for seed in range(4):
+        crop = draw_crop(source, config, chance(seed))
+        grey, is_brain = crop.grey.flatten()[crop.voxels], crop.classes["brain"] == 1
+        n_rim += int((grey[~is_brain] > 0.05).sum())
+        is_cut = is_brain & (grey == 0)
+        n_cut += int(is_cut.sum())
+        assert not crop.classes["halves"][is_cut].any()
+        assert float((crop.classes["halves"][is_brain] > 0).float().mean()) > 0.6
+    assert n_rim > 200
+    assert n_cut > 20
+
+
 def test_a_composite_has_a_shell_around_the_brain_it_keeps(source):
     crop = draw_crop(source, CropConfig(flip=0, share_composite=1, share_painted=0, **STILL), chance(2))
     grey, brain = crop.grey.flatten()[crop.voxels], crop.classes["brain"]

@@ -18,13 +18,19 @@ __all__ = ["command"]
 @click.option("--threads", type=int, default=None, help="Threads of the CPU; by default torch's own choice.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(config: Path, resume: bool, max_minutes: float, device: str, threads: int | None, quiet: bool) -> None:
-    """Train the networks that CONFIG (a TOML file, see recipes/) describes."""
+    """Train the networks that CONFIG (a TOML file, see recipes/) describes.
+
+    Several processes train together when torchrun starts them: torchrun --nproc-per-node 2 -m neuronat train CONFIG
+    """
     from neuronat.pipeline.budget import Budget
     from neuronat.pipeline.device import choose_device, limit_threads
     from neuronat.pipeline.training import train_recipe
+    from neuronat.train.team import join_team
 
     limit_threads(threads)
-    budget = Budget(device=choose_device(device), max_minutes=max_minutes, resume=resume)
-    with shown_progress(quiet) as progress:
+    team, place = join_team(choose_device(device))
+    budget = Budget(device=place, max_minutes=max_minutes, resume=resume, team=team)
+    with shown_progress(quiet or not team.is_first) as progress:
         folder = train_recipe(config, budget, progress)
-    click.echo(f"model: {folder}" if folder else "the minutes are over; --resume goes on from the checkpoint")
+    if team.is_first:
+        click.echo(f"model: {folder}" if folder else "the minutes are over; --resume goes on from the checkpoint")

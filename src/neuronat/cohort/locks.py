@@ -17,8 +17,8 @@ from neuronat.space.memory import system_lines
 
 __all__ = ["BEAT_S", "beat", "holder_name", "is_held", "lock_path", "release", "stem_of_lock", "take_lock"]
 
-BEAT_S, EXPIRY_S = 5.0, 90.0
-PREFIX, SUFFIX = ".neuronat-", ".lock"
+BEAT_S, EXPIRY_S, PAUSE_S = 5.0, 90.0, 0.01
+PREFIX, SUFFIX, REMOVAL = ".neuronat-", ".lock", ".removal"
 
 
 def lock_path(folder: Path, stem: str) -> Path:
@@ -57,7 +57,7 @@ def take_lock(path: Path, run: str, *, expiry_s: float = EXPIRY_S) -> bool:
         content = _read(path)
         if content.get("run") != run and is_held(path, expiry_s=expiry_s):
             return False
-        _discard(path, content)
+        _discard(path, content, run)
     return True
 
 
@@ -113,16 +113,19 @@ def _make(path: Path, run: str) -> bool:
     return True
 
 
-def _discard(path: Path, stale: dict[str, Any]) -> None:
-    """Remove a lock whose holder is dead; if another run was faster, its new lock is put back."""
-    aside = path.with_name(f"{path.name}.{secrets.token_hex(6)}.part")
-    try:
-        path.rename(aside)
-        if _read(aside) != stale:
-            os.link(aside, path)
-    except (FileNotFoundError, FileExistsError):
-        pass  # another run removed it first, or made a new one meanwhile
-    aside.unlink(missing_ok=True)
+def _discard(path: Path, stale: dict[str, Any], run: str) -> None:
+    """Remove a lock whose holder is dead.
+
+    Who removes it holds a lock on that, so that nobody removes the new lock of a faster run in the belief that it is
+    still the old one.
+    """
+    guard = path.with_name(f"{path.name}{REMOVAL}")
+    if not take_lock(guard, f"{run} {secrets.token_hex(6)}", expiry_s=EXPIRY_S):
+        time.sleep(PAUSE_S)  # another run removes it
+        return
+    if _read(path) == stale:
+        path.unlink(missing_ok=True)
+    guard.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -22,6 +22,8 @@ __all__ = [
 
 BRAIN = "brain"
 """The protocol of brain masks; its answer is the mask, not a label map."""
+STRIPPER = "brain"
+"""The shipped model that finds the brain in a raw head."""
 NO_STRIPPER = "is a raw head, and no model at hand finds the brain in it; remove the skull, or give a brain --mask"
 DEFAULT_MODELS = ("deepnat", "neuronet")
 DEFAULT_PROTOCOLS = ("deepnat25", "neuromorphometrics")
@@ -47,10 +49,11 @@ class Networks:
 
 
 def load_models(names: Sequence[str]) -> tuple[Model, ...]:
-    """Load models by name or folder; none named: those of the default pipeline that are installed."""
-    if names:
-        return tuple(load_model(name) for name in names)
-    return tuple(load_model(name) for name in DEFAULT_MODELS if name in shipped_models())
+    """Load models by name or folder, by default those installed; and the one that finds brains, if none named does."""
+    named = tuple(load_model(name) for name in _at_hand(names))
+    if any(BRAIN in model.schemes for model in named) or STRIPPER not in shipped_models():
+        return named
+    return (*named, load_model(STRIPPER))
 
 
 def require_stripper(names: Sequence[str]) -> None:
@@ -60,9 +63,13 @@ def require_stripper(names: Sequence[str]) -> None:
     -----
     Source: ours.
     """
-    at_hand = names or [name for name in DEFAULT_MODELS if name in shipped_models()]
-    if not any(BRAIN in read_model_card(name).schemes for name in at_hand):
+    if STRIPPER not in shipped_models() and not any(BRAIN in read_model_card(n).schemes for n in _at_hand(names)):
         raise UnusableInputError(NO_STRIPPER)
+
+
+def _at_hand(names: Sequence[str]) -> Sequence[str]:
+    """Return the models named, or the default ones that are installed."""
+    return names or [name for name in DEFAULT_MODELS if name in shipped_models()]
 
 
 def chosen_protocols(models: Sequence[Model], config: SegmentConfig) -> dict[str, Model]:

@@ -14,6 +14,7 @@ from neuronat.measure.agreement import measure_agreement
 from neuronat.measure.doubts import border_doubts, brain_doubts, contrast_doubts, require_no_doubt
 from neuronat.measure.plausible import Finding
 from neuronat.measure.volumes import is_coarse, structure_volumes
+from neuronat.nets.store import Model
 from neuronat.pipeline.answers import Answer, answer_patchwise, answer_whole, find_brain
 from neuronat.pipeline.judge import judge_result
 from neuronat.pipeline.memory import require_memory
@@ -37,13 +38,14 @@ __all__ = ["Inputs", "mask_of", "read_inputs", "segment_scan"]
 class Inputs:
     """A scan and its brain mask (I, J, K) bool on the same grid; `stem` names the outputs, `names` the sources.
 
-    There is no mask for a raw head: a network finds the brain.
+    There is no mask for a raw head: a model finds the brain, the `finder`.
     """
 
     scan: Scan
     mask: NDArray[np.bool_] | None
     stem: str
     names: tuple[str, ...]
+    finder: Model | None = None
 
 
 def read_inputs(path: Path, config: SegmentConfig) -> Inputs:
@@ -139,8 +141,9 @@ def _stripped(inputs: Inputs, networks: Networks, progress: Progress) -> Inputs:
     i, j, k = values.shape
     grid = plan_grid(inputs.scan.volume.affine, (i, j, k))
     working = to_working(inputs.scan.volume, grid)
-    found = find_brain(networks.stripper, working.values, networks.device, progress)
-    return replace(inputs, mask=labels_to_native(found.astype(np.int32), grid) > 0)
+    finder = networks.stripper
+    found = find_brain(finder, working.values, networks.device, progress)
+    return replace(inputs, mask=labels_to_native(found.astype(np.int32), grid) > 0, finder=finder)
 
 
 def _mask(inputs: Inputs) -> NDArray[np.bool_]:
@@ -225,11 +228,13 @@ def _result(
 
 def _provenance(inputs: Inputs, config: SegmentConfig, networks: Networks) -> dict[str, Any]:
     """Say how a result came about: names of files, never their paths."""
-    used = {model.name: model for model in networks.by_protocol.values()}
+    finders = [inputs.finder] if inputs.finder else []
+    used = {model.name: model for model in (*finders, *networks.by_protocol.values())}
     return {
         "Sources": list(inputs.names),
         "SpatialReference": inputs.scan.name if config.space == "native" else "1 mm, RAS, of " + inputs.scan.name,
         "OrientationKnown": inputs.scan.is_orientation_known,
+        "BrainMask": "found by " + inputs.finder.name if inputs.finder else "given, or of a stripped scan",
         "Forced": config.force,
         "Models": [
             {

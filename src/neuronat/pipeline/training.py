@@ -49,7 +49,7 @@ def train_recipe(path: Path, budget: Budget, progress: Progress) -> Path | None:
     Returns
     -------
     Path or None
-        The model's folder; None where the minutes were over first.
+        The model's folder; None where the minutes were over first, and for all but the first of several processes.
 
     Raises
     ------
@@ -69,7 +69,8 @@ def train_recipe(path: Path, budget: Budget, progress: Progress) -> Path | None:
     protocol, folder = load_scheme(recipe.protocol), resolved_path(recipe.folder, path)
     if not budget.resume and any(folder.glob("*/checkpoint-*.pt")):
         raise ConfigError(f"{folder.name}: holds a training already; add --resume, or give another folder")
-    training, held_out = packed_scans(recipe, path, progress)
+    with budget.team.first_goes_ahead():
+        training, held_out = packed_scans(recipe, path, progress)
     networks: dict[str, DeepNat] = {}
     for stage, config in recipe.stages.items():
         net = start_network(recipe, path, stage, protocol).to(budget.device)
@@ -80,6 +81,7 @@ def train_recipe(path: Path, budget: Budget, progress: Progress) -> Path | None:
             validate_every=recipe.validate_every,
             validate=make_validation(stage, networks, held_out, protocol, budget.device),
             progress=lambda done, line, stage=stage: progress(f"{stage}: {line}", done),  # type: ignore[misc]
+            team=budget.team,
         )
         lesson = make_lesson(training, recipe, stage, protocol, budget.device)
         if not train_network(net, lesson, config, course):
@@ -87,6 +89,8 @@ def train_recipe(path: Path, budget: Budget, progress: Progress) -> Path | None:
         networks[stage] = net.eval()
         if stage == "foreground":
             move_threshold(net, recipe.network.foreground_threshold)
+    if not budget.team.is_first:
+        return None
     validation = validate_networks(networks, held_out, protocol, budget.device, progress)
     (folder / "validation.tsv").write_text(validation_table(validation, protocol), encoding="utf-8")
     seconds = sum(total_seconds(folder / stage / "log.jsonl") for stage in recipe.stages)

@@ -8,6 +8,7 @@ from neuronat.config import WholeRecipe, resolved_path
 from neuronat.errors import ConfigError, MissingInputError
 from neuronat.labels.scheme import LabelScheme, load_scheme
 from neuronat.pipeline.material import held_out_names
+from neuronat.pipeline.networks import BRAIN
 from neuronat.record import write_text
 from neuronat.train.gathering import pack_head, pack_protocol_scan
 from neuronat.train.protocols import find_protocol_scans
@@ -18,6 +19,8 @@ __all__ = ["Material", "packed_volumes"]
 
 INDEX = "scans.tsv"
 HEAD = "head"
+TISSUE = "tissue"
+"""Maps of tissue let the training vary the contrast between them, also where the protocol is not taught."""
 
 Progress = Callable[[str, float], None]
 
@@ -78,9 +81,10 @@ def _pack(recipe: WholeRecipe, path: Path, protocols: Mapping[str, Protocol], pr
     places = [resolved_path(place, path) for place in data.label_folders]
     scans = find_protocol_scans(folder, scans=data.scans, label_folders=places)
     heads = _find_heads(recipe, path)
-    if not heads:
-        require_taught(scans, protocols)
-    sources = {p.source.name: p.source for p in protocols.values()}
+    from_maps = {name: protocol for name, protocol in protocols.items() if name != BRAIN}
+    if not heads and from_maps:
+        require_taught(scans, from_maps)
+    sources = {p.source.name: p.source for p in protocols.values()} | {TISSUE: load_scheme(TISSUE)}
     rows = []
     for index, scan in enumerate(scans):
         progress(f"packing {scan.name}", index / (len(scans) + len(heads)))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,14 @@ from neuronat.nets.neuronet import NeuroNet
 from neuronat.nets.store import Model, load_model, save_model
 from neuronat.nets.unet import UNet
 from neuronat.pipeline.budget import Budget
+from neuronat.pipeline.networks import BRAIN
 from neuronat.pipeline.whole_material import Material, packed_volumes
 from neuronat.train.course import Course, Exercise, follow_course
 from neuronat.train.crops import CropConfig, CropSource, draw_crop
 from neuronat.train.journal import total_seconds
 from neuronat.train.lessons import LossConfig, score_crops
 from neuronat.train.validate import mean_dice, validation_table
-from neuronat.train.validate_whole import validate_whole
+from neuronat.train.validate_whole import validate_brain, validate_whole
 from neuronat.train.volumes import lookup_tables, to_device
 
 __all__ = ["make_source", "make_whole_card", "make_whole_exercise", "train_whole"]
@@ -51,7 +52,7 @@ def train_whole(recipe: WholeRecipe, path: Path, budget: Budget, progress: Progr
     Returns
     -------
     Path or None
-        The model's folder; None where the minutes were over first.
+        The model's folder; None where the minutes were over first, and for all but the first of several processes.
 
     Raises
     ------
@@ -68,7 +69,8 @@ def train_whole(recipe: WholeRecipe, path: Path, budget: Budget, progress: Progr
     folder = resolved_path(recipe.folder, path)
     if not budget.resume and any(folder.glob("checkpoint-*.pt")):
         raise ConfigError(f"{folder.name}: holds a training already; add --resume, or give another folder")
-    material = packed_volumes(recipe, path, progress)
+    with budget.team.first_goes_ahead():
+        material = packed_volumes(recipe, path, progress)
     source = make_source(material, budget.device)
     net = _start(recipe, path, material).to(budget.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     course = Course(
@@ -76,11 +78,13 @@ def train_whole(recipe: WholeRecipe, path: Path, budget: Budget, progress: Progr
         max_minutes=budget.max_minutes - (time.monotonic() - began) / 60,
         resume=budget.resume,
         progress=lambda done, line: progress(line, done),
+        team=budget.team,
     )
     exercise = make_whole_exercise(net, source, recipe.crops, recipe.loss, recipe.training.n_blocks)
-    if not follow_course(net, exercise, recipe.training, course):
+    is_done = follow_course(net, exercise, recipe.training, course)
+    if not is_done or not budget.team.is_first:
         return None
-    dice = validate_whole(net.eval(), material.held_out, material.protocols, budget.device, progress)
+    dice = _validated(net.eval(), recipe, material, source, progress)
     for protocol, scores in dice.items():
         table = validation_table(scores, material.schemes[protocol])
         (folder / f"validation-{protocol}.tsv").write_text(table, encoding="utf-8")
@@ -89,11 +93,22 @@ def train_whole(recipe: WholeRecipe, path: Path, budget: Budget, progress: Progr
     return folder / recipe.name
 
 
+def _validated(
+    net: NeuroNet | UNet, recipe: WholeRecipe, material: Material, source: CropSource, progress: Progress
+) -> dict[str, dict[str, dict[int, float]]]:
+    """Measure Dice by protocol, held-out scan and structure; of brain masks on held-out scans set into heads."""
+    device = next(net.parameters()).device
+    if BRAIN not in material.protocols:
+        return validate_whole(net, material.held_out, material.protocols, device, progress)
+    held = make_source(replace(material, training=material.held_out), device)
+    return {BRAIN: validate_brain(net, replace(held, heads=source.heads), recipe.crops, progress)}
+
+
 def make_source(material: Material, device: torch.device) -> CropSource:
     """Put the scans and heads of a training on a device."""
     heads = load_scheme(HEADS)
     sources = {p.source.name: p.source for p in material.protocols.values()} | {HEADS: heads}
-    tables = lookup_tables(material.protocols, heads)
+    tables = lookup_tables({n: p for n, p in material.protocols.items() if n != BRAIN}, heads)
     schemes = material.schemes
     return CropSource(
         scans=[to_device(volume, sources, device) for volume in material.training],
@@ -108,7 +123,7 @@ def make_whole_exercise(
     net: NeuroNet | UNet, source: CropSource, crops: CropConfig, loss: LossConfig, n_crops: int
 ) -> Exercise:
     """Return what one step of a training does: draw crops, score the protocols that the source teaches."""
-    order = [protocol for protocol in net.config.protocols if protocol in source.tables]
+    order = [protocol for protocol in net.config.protocols if protocol in source.tables or protocol == BRAIN]
     return Exercise(
         draw=lambda chance: [draw_crop(source, crops, chance) for _ in range(n_crops)],
         score=lambda drawn: score_crops(net, drawn, order, loss),
@@ -122,7 +137,7 @@ def _spec(recipe: WholeRecipe, schemes: Mapping[str, LabelScheme]) -> StageSpec:
     protocols = {name: scheme.n_classes for name, scheme in schemes.items()}
     shape = recipe.network
     if shape.architecture == "neuronet":
-        return StageSpec(architecture="neuronet", protocols=protocols)
+        return StageSpec(architecture="neuronet", protocols=protocols, step_vox=int(recipe.crops.step_vox))
     return StageSpec(
         architecture="unet",
         protocols=protocols,
@@ -130,6 +145,7 @@ def _spec(recipe: WholeRecipe, schemes: Mapping[str, LabelScheme]) -> StageSpec:
         n_features=shape.n_features,
         n_hidden=shape.n_hidden,
         n_coordinates=6 * shape.has_coordinates,
+        step_vox=int(recipe.crops.step_vox),
     )
 
 

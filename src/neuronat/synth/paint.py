@@ -9,12 +9,13 @@ from torch import Tensor
 from neuronat.synth.degrade import blurred
 from neuronat.synth.fields import smooth_noise, uniform
 
-__all__ = ["CSF", "FIRST_OUTSIDE", "T1_GREY", "brain_of", "paint", "palette"]
+__all__ = ["CSF", "FIRST_OUTSIDE", "T1_GREY", "brain_of", "clutter", "paint", "palette"]
 
 CSF = 24
 FIRST_OUTSIDE = 500
 """Ids from here on lie outside the brain."""
 CLOSING_VOX = 4
+N_PATCHES = 4
 T1_GREY = {
     0: 0.01, 2: 1.0, 3: 0.62, 4: 0.18, 5: 0.2, 7: 0.98, 8: 0.63, 10: 0.82, 11: 0.68, 12: 0.74, 13: 0.9, 14: 0.18,
     15: 0.2, 16: 0.9, 17: 0.65, 18: 0.64, 24: 0.16, 25: 0.75, 26: 0.68, 28: 0.86, 30: 0.4, 41: 1.0, 42: 0.62, 43: 0.18,
@@ -87,3 +88,29 @@ def paint(labels: Tensor, means: Tensor, textures: Tensor, generator: torch.Gene
     index = labels.long()
     image = means[index] + textures[index] * (1.5 * fine + slow)
     return blurred(image, float(uniform(0.4, 0.8, generator))).clamp(min=0)
+
+
+def clutter(image: Tensor, is_outside: Tensor, generator: torch.Generator) -> Tensor:
+    """Break what lies outside the brain into patches of different grey values: muscle, fat and vessels of a neck.
+
+    Parameters
+    ----------
+    image : (E, E, E) float32
+        A painted head.
+    is_outside : (E, E, E) bool
+        Where its label is none of the brain's; the label maps have one label for all that is soft there.
+    generator : torch.Generator
+        Source of chance.
+
+    Returns
+    -------
+    (E, E, E) float32
+
+    Notes
+    -----
+    Source: ours.
+    """
+    knots = int(torch.randint(6, 18, (1,), generator=generator, device=generator.device))
+    patch = smooth_noise(N_PATCHES, image.shape[0], knots, generator).argmax(0)
+    factors = torch.exp(uniform(-1.2, 0.6, generator, N_PATCHES))
+    return torch.where(is_outside, image * blurred(factors[patch], 0.5), image)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from neuronat.errors import ConfigError
 from neuronat.record import write_whole
@@ -24,7 +25,7 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
     settings: Mapping[str, object]
-    average: nn.Module | None = None
+    average: AveragedModel | None = None
 
 
 def save_checkpoint(folder: Path, state: TrainingState, iteration: int) -> Path:

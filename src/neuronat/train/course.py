@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from neuronat.errors import ConfigError
 from neuronat.train.checkpoint import TrainingState, load_newest, save_checkpoint
 from neuronat.train.journal import describe, new_tally, summarize, write_line
+from neuronat.train.team import SOLO, Team
 
 __all__ = [
     "Course",
@@ -63,7 +64,10 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Course:
-    """Where and how long one call trains: `checkpoint-*.pt` (the last two) and `log.jsonl` go into `folder`."""
+    """Where and how long one call trains: `checkpoint-*.pt` (the last two) and `log.jsonl` go into `folder`.
+
+    Of a `team` of processes the first one writes.
+    """
 
     folder: Path
     max_minutes: float = math.inf
@@ -73,6 +77,7 @@ class Course:
     validate_every: int = 0
     validate: Callable[[Any], Mapping[str, float]] | None = None
     progress: Callable[[float, str], None] | None = None
+    team: Team = SOLO
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,14 +123,10 @@ def follow_course(net: Network, exercise: Exercise, config: TrainConfig, course:
     -----
     Source: ours.
     """
-    device = next(net.parameters()).device
-    generator = torch.Generator(device).manual_seed(config.seed)
-    torch.manual_seed(config.seed)  # dropout
-    average = _averaged(net, config)
-    settings = asdict(config) | dict(exercise.settings)
-    state = TrainingState(net, make_optimizer(net, config), generator, settings, average)
-    done = load_newest(course.folder, state) if course.resume else 0
-    tally, correct = new_tally(), torch.zeros(exercise.n_tasks, device=device)
+    team = course.team
+    state, done = _begin(net, exercise, config, course)
+    generator, average = state.generator, state.average
+    tally, correct = new_tally(), torch.zeros(exercise.n_tasks, device=generator.device)
     started = saved = time.monotonic()
     is_over = False
     while done < config.iterations and not is_over:
@@ -135,7 +136,7 @@ def follow_course(net: Network, exercise: Exercise, config: TrainConfig, course:
         batch = exercise.draw(generator)
         drawn = time.perf_counter()
         _set_mode(net, done / config.iterations, config)
-        loss, n_correct, n_answers = _step(exercise.score(batch), state.optimizer)
+        loss, n_correct, n_answers = _step(exercise.score(batch), state.optimizer, net, team)
         if average is not None:
             average.update_parameters(net)
         correct += n_correct
@@ -144,12 +145,11 @@ def follow_course(net: Network, exercise: Exercise, config: TrainConfig, course:
         done += 1
         if done % course.log_every == 0 or done == config.iterations:
             line = summarize(tally, correct.tolist(), iteration=done, iterations=config.iterations, rate=rate)
+            _report(course, done / config.iterations, line)
             tally, correct = new_tally(), torch.zeros_like(correct)
-            write_line(course.folder / "log.jsonl", line)
-            if course.progress:
-                course.progress(done / config.iterations, describe(line))
-        is_over = time.monotonic() - started > 60 * course.max_minutes
-        if is_over or done == config.iterations or time.monotonic() - saved > course.checkpoint_every_s:
+        is_over = team.agree(time.monotonic() - started > 60 * course.max_minutes)
+        is_due = is_over or done == config.iterations or time.monotonic() - saved > course.checkpoint_every_s
+        if is_due and team.is_first:
             save_checkpoint(course.folder, state, done)
             saved = time.monotonic()
         if course.validate and course.validate_every and done % course.validate_every == 0:
@@ -195,6 +195,20 @@ def seconds_per_step(net: nn.Module, exercise: Exercise, config: TrainConfig, n_
     return (time.perf_counter() - began) / n_steps
 
 
+def _begin(net: nn.Module, exercise: Exercise, config: TrainConfig, course: Course) -> tuple[TrainingState, int]:
+    """Return the state of a training, new or from its newest checkpoint, and the iterations done."""
+    team = course.team
+    generator = torch.Generator(next(net.parameters()).device).manual_seed(config.seed + team.rank)
+    torch.manual_seed(config.seed + team.rank)  # dropout
+    settings = asdict(config) | dict(exercise.settings)
+    state = TrainingState(net, make_optimizer(net, config), generator, settings, _averaged(net, config))
+    with team.first_goes_ahead():  # what it has just written is there for all
+        done = load_newest(course.folder, state) if course.resume else 0
+    if done and not team.is_first:  # the checkpoint has the first member's chance
+        generator.manual_seed(config.seed + team.rank + team.size * done)
+    return state, done
+
+
 def make_optimizer(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the configured optimizer; weights decay, biases do not."""
     groups = [
@@ -216,18 +230,30 @@ def rate_at(progress: float, config: TrainConfig) -> float:
     return config.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * fallen)) / 2)
 
 
+def _report(course: Course, share_done: float, line: Mapping[str, object]) -> None:
+    """Write a line into the log, and show it."""
+    if not course.team.is_first:
+        return
+    write_line(course.folder / "log.jsonl", line)
+    if course.progress:
+        course.progress(share_done, describe(line))
+
+
 def _log_validation(course: Course, done: int, net: nn.Module) -> None:
     """Validate, and write the scores into the log."""
-    if course.validate:
+    if course.validate and course.team.is_first:
         scored = dict(course.validate(net.eval()))
         write_line(course.folder / "log.jsonl", {"iteration": done, "validation": scored})
 
 
-def _step(scored: tuple[Tensor, Tensor, int], optimizer: torch.optim.Optimizer) -> tuple[float, Tensor, int]:
-    """Make one step down the loss; return it as a number, and the rest as it is."""
+def _step(
+    scored: tuple[Tensor, Tensor, int], optimizer: torch.optim.Optimizer, net: nn.Module, team: Team
+) -> tuple[float, Tensor, int]:
+    """Make one step down the team's mean loss; return this member's as a number, and the rest as it is."""
     loss, n_correct, n_answers = scored
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    team.average_gradients(net)
     optimizer.step()
     return float(loss.detach()), n_correct, n_answers
 

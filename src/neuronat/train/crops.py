@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from neuronat.errors import ConfigError
-from neuronat.synth.degrade import DegradeConfig, degrade
-from neuronat.synth.fields import DeformConfig, interpolate, random_places, uniform
-from neuronat.synth.paint import CSF, FIRST_OUTSIDE, paint, palette
+from neuronat.prepare.intensity import scale_brightness
+from neuronat.synth.degrade import DegradeConfig, blurred, degrade
+from neuronat.synth.fields import DeformConfig, interpolate, random_places, smooth_noise, uniform
+from neuronat.synth.paint import CSF, FIRST_OUTSIDE, clutter, paint, palette
 from neuronat.synth.tissue import TissueConfig, vary_tissue
 from neuronat.train.augment import LEFT_RIGHT_CHANNELS
 from neuronat.train.volumes import GREY_STEP, HeadVolume
@@ -26,8 +27,11 @@ __all__ = ["Crop", "CropConfig", "CropSource", "draw_crop"]
 class CropConfig:
     """Which crops are drawn; shares of the kinds add up to at most 1, the rest are stripped scans.
 
-    `share_wild` of the painted heads have any contrast, `share_raw` of them keep what is outside the brain. Crops lie
-    within `reach` of the brain's extents from its centre; their voxels are `step_vox` of the scan's apart.
+    `share_wild` of the painted heads have any contrast, `share_raw` of them keep what is outside the brain, and in
+    `share_cluttered` of them that is uneven. Of the stripped ones, `share_misjudged` have a mask that takes in some rim or cuts some brain off, as masks of raw heads
+    do. With `brightness` above 0 grey values are scaled as those of raw heads are
+    (`prepare.intensity.scale_brightness`), and then by up to exp(brightness) up or down. Crops lie within `reach` of
+    the brain's extents from its centre; their voxels are `step_vox` of the scan's apart.
     """
 
     extent: int = 96
@@ -36,9 +40,12 @@ class CropConfig:
     share_painted: float = 0.2
     share_wild: float = 0.2
     share_raw: float = 0.8
+    share_cluttered: float = 0.0
+    share_misjudged: float = 0.0
     reach: float = 0.33
     coordinate_noise: float = 0.03
     flip: float = 0.5
+    brightness: float = 0.0
     ageing_vox: float = 5.0
     n_inside: int = 50000
     n_anywhere: int = 12000
@@ -111,18 +118,21 @@ def draw_crop(source: CropSource, config: CropConfig, generator: torch.Generator
     places = _places(volume, config, generator, is_mirrored=is_mirrored, is_raw=is_raw)
     mask = _nearest(volume.mask, places) > 0
     maps = {name: _nearest(ids, places) for name, ids in volume.maps.items()}
+    is_misjudged = not is_raw and float(uniform(0, 1, generator)) < config.share_misjudged
+    kept = _misjudged(mask, generator) if is_misjudged else mask
     if is_painted:
         grey = _painted(maps["wholehead"], source, config, generator)
-        if not is_raw:
-            grey = grey * mask
     else:
         grey = _real(volume, places, maps, config, generator)
-        if is_composite:
+        if (is_composite or is_misjudged) and source.heads:
             head = _pick(source.heads, generator)
             grey = _set_into_head(grey, volume, head, places, source, generator)
+    grey = grey if is_raw else grey * kept
     spoilt = degrade(grey, config.degrade, generator)
     if not is_raw:
         spoilt = torch.where(grey > 0, spoilt, 0.0)
+    if config.brightness:
+        spoilt = _scaled(spoilt, config.brightness, generator)
     voxels = _draw_voxels(_nearest(volume.near, places) > 0, config, generator)
     if config.n_balanced:
         voxels = torch.cat([voxels, _draw_balanced(maps, source, config.n_balanced, generator)])
@@ -130,8 +140,9 @@ def draw_crop(source: CropSource, config: CropConfig, generator: torch.Generator
     for protocol, tables in source.tables.items():
         if known := [name for name in tables if name in maps]:
             found = tables[known[0]][maps[known[0]].flatten()[voxels].long()].long()
-            classes[protocol] = source.mirrored[protocol][found] if is_mirrored else found
-    channels = [spoilt[None], _coordinates(volume, places, mask, config, generator, is_mirrored=is_mirrored)]
+            found = source.mirrored[protocol][found] if is_mirrored else found
+            classes[protocol] = torch.where(kept.flatten()[voxels], found, 0) if is_misjudged else found
+    channels = [spoilt[None], _coordinates(volume, places, kept, config, generator, is_mirrored=is_mirrored)]
     return Crop(torch.cat(channels)[None], voxels, classes)
 
 
@@ -170,6 +181,20 @@ def _coordinates(
         found[list(LEFT_RIGHT_CHANNELS)] *= -1
     shift = config.coordinate_noise * uniform(-1, 1, generator, len(found))
     return (found + shift.view(-1, 1, 1, 1)) * mask
+
+
+def _misjudged(mask: Tensor, generator: torch.Generator) -> Tensor:
+    """Move the border of an (E, E, E) bool mask by up to about two voxels, here out and there in."""
+    level = 0.5 - 0.3 * float(uniform(-0.4, 1, generator)) - 0.12 * smooth_noise(1, mask.shape[0], 6, generator)[0]
+    return blurred(mask.float(), 2.0) > level.clamp(0.05, 0.95)
+
+
+def _scaled(grey: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Scale (E, E, E) grey values as those of a raw head are, and then a little up or down."""
+    if not bool((grey > 0).any()):
+        return grey
+    scaled = torch.from_numpy(scale_brightness(grey.cpu().numpy())).to(grey.device)
+    return scaled * torch.exp(uniform(-most, most, generator))
 
 
 def _real(
@@ -211,7 +236,11 @@ def _set_into_head(
 
 def _painted(labels: Tensor, source: CropSource, config: CropConfig, generator: torch.Generator) -> Tensor:
     """Grey values for the labels of a whole head."""
-    return paint(labels, *palette(source.head_ids, config.share_wild, generator), generator)
+    image = paint(labels, *palette(source.head_ids, config.share_wild, generator), generator)
+    if config.share_cluttered and float(uniform(0, 1, generator)) < config.share_cluttered:
+        outside = torch.tensor([i >= FIRST_OUTSIDE for i in source.head_ids], device=labels.device)
+        image = clutter(image, outside[labels.long()], generator)
+    return image
 
 
 def _draw_voxels(is_near: Tensor, config: CropConfig, generator: torch.Generator) -> Tensor:

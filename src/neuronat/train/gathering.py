@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from neuronat.coords.spectral import brain_coordinates
 from neuronat.errors import LabelError
@@ -23,6 +24,7 @@ from neuronat.train.volumes import GREY_STEP, PackedVolume
 __all__ = ["pack_head", "pack_protocol_scan"]
 
 MOST_GREY = 2.55
+BRAIN = "brain"
 
 
 def pack_protocol_scan(scan: ProtocolScan, sources: Mapping[str, LabelScheme], mask_ending: str) -> PackedVolume:
@@ -33,7 +35,7 @@ def pack_protocol_scan(scan: ProtocolScan, sources: Mapping[str, LabelScheme], m
     scan : ProtocolScan
         Its files.
     sources : mapping of str to LabelScheme
-        The label maps wanted; a scan may lack any.
+        The label maps wanted; a scan may lack any. That of `brain` is the mask.
     mask_ending : str
         What the name of the scan's mask has after the stem; where there is no such file, what is not background is
         brain.
@@ -57,19 +59,21 @@ def pack_protocol_scan(scan: ProtocolScan, sources: Mapping[str, LabelScheme], m
     mask = read_mask(beside).values > 0 if mask_ending and beside.is_file() else require_stripped_mask(volume)
     prepared = prepare_scan(volume, mask)
     labels = read_labels(scan, {name: Protocol(scheme, scheme) for name, scheme in sources.items()})
-    if not labels:
+    if not labels and BRAIN not in sources:
         raise LabelError(f"{scan.name}: has no label map of {', '.join(sources)}; leave it out or add one")
     maps = {
         name: labels_to_working(found.ids, prepared.grid)[prepared.box].astype(np.int16)
         for name, found in labels.items()
     }
+    if BRAIN in sources:
+        maps[BRAIN] = prepared.mask.astype(np.int16)
     return PackedVolume(
         name=scan.name,
         mask=prepared.mask,
         maps=maps,
         grey=np.round(np.clip(prepared.intensities, 0, MOST_GREY) / GREY_STEP).astype(np.uint8),
         ageing=_ageing(maps, sources),
-        coordinates=brain_coordinates(prepared.mask, prepared.affine).astype(np.float16),
+        coordinates=_extended(brain_coordinates(prepared.mask, prepared.affine), prepared.mask),
     )
 
 
@@ -107,7 +111,7 @@ def pack_head(path: Path, scheme: LabelScheme, *, is_cropped: bool) -> PackedVol
         mask=mask,
         maps=maps,
         ageing=_ageing(maps, {scheme.name: scheme}),
-        coordinates=brain_coordinates(mask, grid.affine).astype(np.float16),
+        coordinates=_extended(brain_coordinates(mask, grid.affine), mask),
     )
 
 
@@ -120,6 +124,13 @@ def _ageing(maps: Mapping[str, NDArray[np.int16]], schemes: Mapping[str, LabelSc
             fluid = maps["tissue"] == 1 if "tissue" in maps else ids == 24
             return ageing_fields(ventricles, fluid & ~ventricles & (ids < FIRST_OUTSIDE))
     return None
+
+
+def _extended(coordinates: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float16]:
+    """Give voxels outside the brain the (6, I, J, K) coordinates of the nearest one inside: for masks a little off."""
+    nearest = ndimage.distance_transform_edt(~mask, return_distances=False, return_indices=True)
+    extended: NDArray[np.float16] = coordinates.astype(np.float16)[:, nearest[0], nearest[1], nearest[2]]
+    return extended
 
 
 def _is_inner(name: str) -> bool:

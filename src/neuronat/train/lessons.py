@@ -12,7 +12,7 @@ from neuronat.nets.neuronet import NeuroNet
 from neuronat.nets.unet import UNet
 from neuronat.train.crops import Crop
 
-__all__ = ["LossConfig", "score_crops"]
+__all__ = ["LossConfig", "score_crops", "score_voxels"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def score_crops(
         for index, protocol in enumerate(protocols):
             if protocol not in crop.classes or not config.weights.get(protocol, 1.0):
                 continue
-            scores = _scores(net, features, protocol, crop.voxels)
+            scores = score_voxels(net, features, protocol, crop.voxels)
             classes = crop.classes[protocol]
             loss = functional.cross_entropy(scores, classes)
             if config.dice:
@@ -86,8 +86,24 @@ def score_crops(
     return total, correct / known.clamp(min=1) * n_answers, n_answers
 
 
-def _scores(net: NeuroNet | UNet, features: tuple[Tensor, ...], protocol: str, voxels: Tensor) -> Tensor:
-    """Score a protocol's classes at flat voxels: (V, C)."""
+def score_voxels(net: NeuroNet | UNet, features: tuple[Tensor, ...], protocol: str, voxels: Tensor) -> Tensor:
+    """Score a protocol's classes at flat voxels of one crop: (V, C).
+
+    Parameters
+    ----------
+    net : NeuroNet or UNet
+        The network.
+    features : tuple of Tensor
+        What it encoded, the finest first.
+    protocol : str
+        One of its protocols.
+    voxels : (V,) int64
+        Flat indices.
+
+    Notes
+    -----
+    Source: ours; where a network has heads per voxel, only the voxels asked for cost anything.
+    """
     if isinstance(net, UNet):
         rows = features[0].movedim(1, -1).reshape(-1, features[0].shape[1])
         return net.score(functional.embedding(voxels, rows), protocol)
