@@ -261,6 +261,8 @@ def test_what_does_not_fit_together_is_refused(scans, whole, tmp_path, untrained
     refused(scans, whole, tmp_path, absent, ConfigError, words)
     everyone = replace(TINY, hold_out=("sub-01", "sub-02", "sub-03"))
     refused(scans, whole, tmp_path, everyone, ConfigError, "every labelled scan is held out")
+    with pytest.raises(ModelError, match="model name 'my model' must be letters"):
+        finetune(scans, tmp_path / "my model", str(whole), TINY, BUDGET, silent)
     (tmp_path / "there").mkdir()
     with pytest.raises(OutputError, match="there exists already; choose another folder"):
         finetune(scans, tmp_path / "there", str(whole), TINY, BUDGET, silent)

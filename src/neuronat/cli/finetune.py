@@ -47,7 +47,13 @@ __all__ = ["command"]
     help="What follows a scan's stem in the name of its brain mask; none is needed where the scan is stripped.",
 )
 @click.option("--credit", "credits_", multiple=True, metavar="LINE", help="Whom to name on the card for the scans.")
-@click.option("--max-minutes", type=float, default=60.0, show_default=True, help="As many steps as fit in.")
+@click.option(
+    "--max-minutes",
+    type=float,
+    default=60.0,
+    show_default=True,
+    help="As many steps as fit in; measuring on held-out scans comes on top.",
+)
 @click.option("--iterations", type=int, default=0, help="So many steps instead, whatever the machine.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint, if there is one.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of all that is drawn by chance.")

@@ -104,6 +104,7 @@ def finetune(
         raise OutputError(f"{shown_name(out)} exists already; choose another folder for the model")
     model = load_model(name)
     require_adaptable(model)
+    replace(model.card, name=out.name)  # says at once if no model can have this name
     scans, protocols = chosen_lessons(find_scans(place, config), model, name, config)
     wanted, work = _plan(model, hashes_of(scans), protocols, config), work_folder(out)
     plan = _earlier_plan(work, wanted, is_resumed=budget.resume)

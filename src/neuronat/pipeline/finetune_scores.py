@@ -67,8 +67,9 @@ def measure_gain(
     if not material.held_out:
         return ()
     known = {name: protocol for name, protocol in material.protocols.items() if name in start.schemes}
-    after = _dice(networks, material, material.protocols, progress)
-    before = _dice(start.networks, material, known, progress) if known else {}
+    device = next(next(iter(networks.values())).parameters()).device
+    after = _dice(networks, material, material.protocols, device, progress)
+    before = _dice(start.networks, material, known, device, progress) if known else {}
     scores = []
     for name, found in after.items():
         write_text(folder / f"validation-{name}.tsv", validation_table(found, material.schemes[name]))
@@ -82,10 +83,14 @@ def _mean(dice: Mapping[str, Mapping[int, float]]) -> float:
 
 
 def _dice(
-    networks: Mapping[str, Network], material: Material, protocols: Mapping[str, Protocol], progress: Progress
+    networks: Mapping[str, Network],
+    material: Material,
+    protocols: Mapping[str, Protocol],
+    device: torch.device,
+    progress: Progress,
 ) -> Dice:
     """Return the Dice coefficients by protocol, scan and structure."""
-    device = next(next(iter(networks.values())).parameters()).device
+    networks = {stage: net.to(device) for stage, net in networks.items()}
     whole = networks.get("whole")
     if isinstance(whole, UNet):
         return validate_whole(whole, material.held_out, protocols, device, progress)
