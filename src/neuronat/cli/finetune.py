@@ -1,7 +1,7 @@
 """`neuronat finetune`: a finished model, adapted to other brains or to a new protocol."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,7 @@ __all__ = ["command"]
 
 
 @click.command("finetune")
-@click.argument("scans", type=click.Path(path_type=Path))
+@click.argument("place", metavar="SCANS", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the new model.")
 @click.option("--model", default="neuronet", show_default=True, help="Name or folder of the model to start from.")
 @click.option(
@@ -32,7 +32,7 @@ __all__ = ["command"]
 )
 @click.option("--heads-only", is_flag=True, help="Change nothing but heads; all other protocols stay as they are.")
 @click.option("--hold-out", multiple=True, metavar="NAME", help="Do not train on this scan, but measure on it.")
-@click.option("--scans", "pattern", default="**/*_T1w.nii*", show_default=True, help="Names of scans in the folder.")
+@click.option("--scans", default="**/*_T1w.nii*", show_default=True, help="Names of scans in the folder.")
 @click.option(
     "--labels",
     "label_folders",
@@ -46,7 +46,7 @@ __all__ = ["command"]
     show_default=True,
     help="What follows a scan's stem in the name of its brain mask; none is needed where the scan is stripped.",
 )
-@click.option("--credit", "credits_", multiple=True, metavar="LINE", help="Whom to name on the card for the scans.")
+@click.option("--credit", "credits", multiple=True, metavar="LINE", help="Whom to name on the card for the scans.")
 @click.option(
     "--max-minutes",
     type=float,
@@ -61,24 +61,15 @@ __all__ = ["command"]
 @click.option("--threads", type=int, default=None, help="Threads of the CPU; by default torch's own choice.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(
-    scans: Path,
+    place: Path,
     out: Path,
     model: str,
-    protocols: tuple[str, ...],
-    merged_from: tuple[str, ...],
-    heads_only: bool,
-    hold_out: tuple[str, ...],
-    pattern: str,
-    label_folders: tuple[Path, ...],
-    mask_ending: str,
-    credits_: tuple[str, ...],
     max_minutes: float,
-    iterations: int,
     resume: bool,
-    seed: int,
     device: str,
     threads: int | None,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """Adapt a model to other brains, or to a new protocol, from a few labelled scans.
 
@@ -92,22 +83,11 @@ def command(
     from neuronat.pipeline.finetune import finetune, work_folder
     from neuronat.pipeline.finetune_settings import FinetuneConfig
 
-    config = FinetuneConfig(
-        protocols=protocols,
-        merged_from=_pairs(merged_from),
-        scans=pattern,
-        label_folders=label_folders,
-        mask_ending=mask_ending,
-        hold_out=hold_out,
-        heads_only=heads_only,
-        iterations=iterations,
-        seed=seed,
-        credits=credits_,
-    )
+    config = FinetuneConfig(**options | {"merged_from": _pairs(options["merged_from"])})
     limit_threads(threads)
     budget = Budget(device=choose_device(device), max_minutes=max_minutes, resume=resume)
     with shown_progress(quiet) as progress:
-        made = finetune(scans, out, model, config, budget, progress)
+        made = finetune(place, out, model, config, budget, progress)
     if made is None:
         click.echo("the minutes are over; --resume goes on from the checkpoint")
         return
