@@ -54,17 +54,21 @@ def test_every_voxel_of_the_mask_gets_its_most_probable_class(phantom, n_coordin
     np.testing.assert_array_equal(channels[answer.classes, np.arange(channels.shape[1])], channels.max(0))
 
 
-def test_a_brain_is_the_largest_part_without_holes(monkeypatch):
-    share = np.zeros((90, 92, 94), np.float32)
-    share[5:85, 5:85, 5:85] = 0.9
+def test_a_brain_is_the_largest_part_without_holes_and_bridges(monkeypatch):
+    i, j, k = np.indices((90, 92, 100))
+    ball = (i - 44) ** 2 + (j - 45) ** 2 + (k - 45) ** 2 < 42**2
+    share = np.where(ball, np.float32(0.9), 0)
     share[40:45, 40:45, 40:45] = 0.1  # a hole
-    share[87:89, 87:89, 87:89] = 0.9  # an islet
+    share[1:4, 1:4, 1:4] = 0.9  # an islet
+    share[43:46, 44:47, 86:96] = 0.9  # a thin bridge
+    share[36:53, 37:54, 94:100] = 0.9  # to another body
     rows = np.stack([1 - share.ravel(), share.ravel()], 1)
     monkeypatch.setattr(answers, "class_probabilities", lambda *_: rows)
     found = find_brain(make_model(), np.ones(share.shape, np.float32), CPU, quiet)
-    expected = np.zeros(share.shape, bool)
-    expected[5:85, 5:85, 5:85] = True
-    np.testing.assert_array_equal(found, expected)
+    assert not found[:, :, 90:].any()
+    assert not found[:5, :5, :5].any()
+    found[43:46, 44:47, 86:90] = False  # the first voxels of the bridge may stay
+    assert np.count_nonzero(found != ball) < 50
 
 
 def test_a_scan_without_a_brain_is_refused(monkeypatch):
@@ -95,4 +99,5 @@ def test_a_coarse_network_sees_means_and_its_answer_is_refined(monkeypatch):
     assert seen["channels"].shape == (1, 36, 31, 30)
     expected = np.zeros(ramp.shape, bool)
     expected[36:] = True  # 36 / 71 is the first above a half
-    np.testing.assert_array_equal(found, expected)
+    inside = (slice(None), slice(9, -9), slice(9, -9))  # the edges of the block are rounded
+    np.testing.assert_array_equal(found[inside], expected[inside])

@@ -30,6 +30,8 @@ from neuronat.space.affine import spacing_mm
 __all__ = ["Answer", "answer_patchwise", "answer_whole", "find_brain"]
 
 LEAST_BRAIN_VOX = 300_000
+BRIDGE_VOX = 2
+"""What hangs on the brain by less than twice this is cut off, as eyes and vessels do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +140,7 @@ def find_brain(model: Model, grey: NDArray[np.float32], device: torch.device, pr
     Returns
     -------
     (I, J, K) bool
-        The largest part that looks like brain, without holes.
+        The largest part that looks like brain, without holes and without what hangs on it by a thin bridge.
 
     Raises
     ------
@@ -158,16 +160,25 @@ def find_brain(model: Model, grey: NDArray[np.float32], device: torch.device, pr
     features = encode_scan(net.to(device), coarse[None], config, lambda done: progress("finding the brain", done))
     rows = class_probabilities(net, features, "brain", np.ones(coarse.shape, bool))
     share = _refine(rows[:, 1].reshape(coarse.shape), step, grey.shape)
-    parts, n_parts = ndimage.label(share > 0.5)
-    sizes = np.bincount(parts.ravel(), minlength=2)
-    sizes[0] = 0
-    if n_parts == 0 or sizes.max() < LEAST_BRAIN_VOX:
+    body = _body(share > 0.5)
+    if body.sum() < LEAST_BRAIN_VOX:
         raise UnusableInputError(
-            f"holds no brain that could be found (the largest part like one has {sizes.max() / 1000:.0f} ml); "
+            f"holds no brain that could be found (the largest part like one has {body.sum() / 1000:.0f} ml); "
             f"check that it is a T1-weighted head, or give a brain mask with --mask"
         )
-    filled: NDArray[np.bool_] = ndimage.binary_fill_holes(parts == sizes.argmax())
+    filled: NDArray[np.bool_] = ndimage.binary_fill_holes(body)
     return filled
+
+
+def _body(is_brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the largest part of (I, J, K) that stays in one piece when bridges are cut."""
+    parts, n_parts = ndimage.label(ndimage.binary_erosion(is_brain, iterations=BRIDGE_VOX))
+    if n_parts == 0:
+        return np.zeros_like(is_brain)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    body: NDArray[np.bool_] = ndimage.binary_dilation(parts == sizes.argmax(), iterations=BRIDGE_VOX + 1, mask=is_brain)
+    return body
 
 
 def _block_means(grey: NDArray[np.float32], step: int) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from neuronat.errors import ShapeError
 
-__all__ = ["VENTRICLE_REACH_VOX", "ageing_fields"]
+__all__ = ["STEP", "VENTRICLE_REACH_VOX", "ageing_fields"]
 
 VENTRICLE_REACH_VOX = 7.0
 SULCUS_REACH_VOX = 2.0

@@ -28,10 +28,10 @@ class CropConfig:
     """Which crops are drawn; shares of the kinds add up to at most 1, the rest are stripped scans.
 
     `share_wild` of the painted heads have any contrast, `share_raw` of them keep what is outside the brain, and in
-    `share_cluttered` of them that is uneven. Of the stripped ones, `share_misjudged` have a mask that takes in some rim or cuts some brain off, as masks of raw heads
-    do. With `brightness` above 0 grey values are scaled as those of raw heads are
-    (`prepare.intensity.scale_brightness`), and then by up to exp(brightness) up or down. Crops lie within `reach` of
-    the brain's extents from its centre; their voxels are `step_vox` of the scan's apart.
+    `share_cluttered` of them that is uneven. Of the stripped ones, `share_misjudged` have a mask that takes in some rim
+    or cuts some brain off, as masks of raw heads do. With `brightness` above 0 grey values are scaled as those of raw
+    heads are (`prepare.intensity.scale_brightness`), and then by up to exp(brightness) up or down. Crops lie within
+    `reach` of the brain's extents from its centre; their voxels are `step_vox` of the scan's apart.
     """
 
     extent: int = 96

@@ -1,0 +1,98 @@
+"""Label real raw heads: brain volume, and on one of them Dice with FSL FAST's maps and with its stripped version.
+
+Usage: python benchmarks/heads.py [--model NAME|DIR ...] [--threads N] [--heads philips,studyforrest,ms01,ms12]
+
+Reads NEURONAT_DATA/heads, which nobody was trained on. `philips` is a folder of DICOM files; of the same scan there are
+a stripped version and FAST's partial volumes, on another grid.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from neuronat import segment
+from neuronat.pipeline.result import Result
+from neuronat.pipeline.settings import SegmentConfig
+from neuronat.space.affine import voxel_volume_mm3
+from neuronat.space.files import read_volume, write_mask
+from neuronat.space.volume import Volume
+
+HEADS = {"philips": "dicom", "studyforrest": "T1w.nii.gz", "ms01": "T1w.nii.gz", "ms12": "T1w.nii.gz"}
+TISSUES = ("tissue", "hmrf")
+GREY, WHITE = 2, 3
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--model", action="append", help="name or folder; several times for several")
+    options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--heads", default=",".join(HEADS))
+    chosen = options.parse_args()
+    torch.set_num_threads(chosen.threads)
+    models = tuple(chosen.model or ["neuronet"])
+    folder = Path(os.environ["NEURONAT_DATA"]) / "heads"
+    for name in chosen.heads.split(","):
+        raw = labelled(folder / name / HEADS[name], SegmentConfig(models=models, force=True), f"{name}, raw")
+        if name == "philips":
+            compare_with_fast(raw, folder / name, models)
+
+
+def labelled(path: Path, config: SegmentConfig, what: str) -> Result:
+    """Label a scan and say how large its brain is."""
+    began = time.perf_counter()
+    found = segment(path, config=config)
+    volume_ml = found.mask.sum() * voxel_volume_mm3(found.affine) / 1000
+    print(f"{what}: brain {volume_ml:.0f} ml, {time.perf_counter() - began:.0f} s", flush=True)
+    return found
+
+
+def compare_with_fast(raw: Result, folder: Path, models: tuple[str, ...]) -> None:
+    """Print Dice with FAST's tissues and with the stripped version, on the grid of these."""
+    brain, grey, white = (
+        read_volume(folder / f"{name}.nii.gz").volume for name in ("brain", "fast_pve-gm", "fast_pve-wm")
+    )
+    parts, _ = ndimage.label(brain.values > 0)
+    mask = parts == np.bincount(parts[parts > 0]).argmax()  # without the two spheres beside the brain
+    rest = 1 - grey.values - white.values
+    fast = np.where(mask, np.stack([rest, grey.values, white.values]).argmax(0) + 1, 0)
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "mask.nii.gz"
+        write_mask(path, mask, brain.affine)
+        config = SegmentConfig(models=models, mask=path, force=True)
+        stripped = labelled(folder / "brain.nii.gz", config, "philips, stripped by others")
+    there = at(raw.mask, raw, brain)
+    print(f"  mask: Dice {dice(there > 0, mask):.3f}")
+    for protocol in [p for p in TISSUES if p in raw.labels]:
+        for result, what in ((raw, "raw"), (stripped, "stripped")):
+            ids = at(result.labels[protocol].ids, result, brain)
+            scores = [dice(ids == tissue, fast == tissue) for tissue in (GREY, WHITE)]
+            print(f"  {protocol}, {what}: Dice with FAST: grey {scores[0]:.3f}, white {scores[1]:.3f}")
+    for protocol in raw.labels:
+        ours, theirs = (at(result.labels[protocol].ids, result, brain) for result in (raw, stripped))
+        scores = [dice(ours == i, theirs == i) for i in np.unique(theirs) if i]
+        print(f"  {protocol}: raw against stripped, mean Dice {np.mean(scores):.3f} of {len(scores)} structures")
+
+
+def at(ids: NDArray[np.generic], result: Result, grid: Volume) -> NDArray[np.int32]:
+    """Return the values of a result at the voxels of another grid."""
+    step = np.linalg.inv(result.affine) @ grid.affine
+    moved: NDArray[np.int32] = ndimage.affine_transform(
+        ids.astype(np.int32), step[:3, :3], step[:3, 3], grid.values.shape, order=0
+    )
+    return moved
+
+
+def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """Dice of two masks."""
+    return 2 * float((a & b).sum()) / max(1.0, float(a.sum() + b.sum()))
+
+
+if __name__ == "__main__":
+    main()
