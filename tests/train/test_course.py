@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from neuronat.train.course import Course, Exercise, TrainConfig, follow_course
+from neuronat.train.course import Course, Exercise, TrainConfig, follow_course, seconds_per_step
 
 
 def make_exercise(net: nn.Module) -> Exercise:
@@ -53,3 +53,21 @@ def test_late_in_a_training_normalization_keeps_its_statistics(tmp_path):
 
     np.testing.assert_array_equal(means(0.0), 0)
     assert means(1.0).min() > means(0.5).min() > 1  # towards the 5 of the examples
+
+
+def test_timing_steps_changes_nothing():
+    net = make_net()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    calls = []
+    exercise = make_exercise(net)
+    counted = Exercise(
+        draw=lambda chance: calls.append(chance) or exercise.draw(chance),
+        score=exercise.score,
+        n_tasks=1,
+        settings={},
+    )
+    assert 0 < seconds_per_step(net, counted, TrainConfig(), n_steps=2) < 10
+    assert len(calls) == 3
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+    assert all(weight.grad is None for weight in net.parameters())

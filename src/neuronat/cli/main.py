@@ -16,6 +16,7 @@ COMMANDS = {
     "bids": "Label the structures of all scans of a cohort, or collect what came out.",
     "status": "Say what is done, failed, running and missing, from the markers alone.",
     "train": "Train the networks that CONFIG (a TOML file, see recipes/) describes.",
+    "finetune": "Adapt a model to other brains, or to a new protocol, from a few labelled scans.",
     "targets": "Label the tissues of T1-weighted scans by other tools, to train NeuroNet on.",
     "baseline": "Label SCAN by atlases: joint label fusion (jlf) or STAPLE (staple) after registration.",
     "evaluate": "Compare PREDICTED label maps with a REFERENCE, structure by structure.",

@@ -200,7 +200,11 @@ def make_card(
             material=recipe.data.material or recipe.data.scans,
             n_scans=n_scans,
             recipe={stage: asdict(config) for stage, config in recipe.stages.items()}
-            | {"augment": asdict(recipe.augment), "start_from": recipe.network.start_from},
+            | {
+                "augment": asdict(recipe.augment),
+                "start_from": recipe.network.start_from,
+                "foreground_threshold": recipe.network.foreground_threshold,
+            },
             seed=recipe.structures.seed,
             duration_s=seconds,
             neuronat_version=__version__,

@@ -21,14 +21,14 @@ from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.networks import BRAIN
 from neuronat.pipeline.whole_material import Material, packed_volumes
 from neuronat.train.course import Course, Exercise, follow_course
-from neuronat.train.crops import CropSource, draw_crop
+from neuronat.train.crops import CropConfig, CropSource, draw_crop
 from neuronat.train.journal import total_seconds
-from neuronat.train.lessons import score_crops
+from neuronat.train.lessons import LossConfig, score_crops
 from neuronat.train.validate import mean_dice, validation_table
 from neuronat.train.validate_whole import validate_brain, validate_whole
 from neuronat.train.volumes import lookup_tables, to_device
 
-__all__ = ["make_source", "make_whole_card", "train_whole"]
+__all__ = ["make_source", "make_whole_card", "make_whole_exercise", "train_whole"]
 
 HEADS = "wholehead"
 
@@ -80,7 +80,8 @@ def train_whole(recipe: WholeRecipe, path: Path, budget: Budget, progress: Progr
         progress=lambda done, line: progress(line, done),
         team=budget.team,
     )
-    is_done = follow_course(net, _exercise(net, recipe, source), recipe.training, course)
+    exercise = make_whole_exercise(net, source, recipe.crops, recipe.loss, recipe.training.n_blocks)
+    is_done = follow_course(net, exercise, recipe.training, course)
     if not is_done or not budget.team.is_first:
         return None
     dice = _validated(net.eval(), recipe, material, source, progress)
@@ -118,14 +119,16 @@ def make_source(material: Material, device: torch.device) -> CropSource:
     )
 
 
-def _exercise(net: NeuroNet | UNet, recipe: WholeRecipe, source: CropSource) -> Exercise:
-    """Draw crops, score all protocols."""
-    order = list(net.config.protocols)
+def make_whole_exercise(
+    net: NeuroNet | UNet, source: CropSource, crops: CropConfig, loss: LossConfig, n_crops: int
+) -> Exercise:
+    """Return what one step of a training does: draw crops, score the protocols that the source teaches."""
+    order = [protocol for protocol in net.config.protocols if protocol in source.tables or protocol == BRAIN]
     return Exercise(
-        draw=lambda chance: [draw_crop(source, recipe.crops, chance) for _ in range(recipe.training.n_blocks)],
-        score=lambda crops: score_crops(net, crops, order, recipe.loss),
+        draw=lambda chance: [draw_crop(source, crops, chance) for _ in range(n_crops)],
+        score=lambda drawn: score_crops(net, drawn, order, loss),
         n_tasks=len(order),
-        settings={"crops": asdict(recipe.crops), "loss": asdict(recipe.loss), "protocols": order},
+        settings={"crops": asdict(crops), "loss": asdict(loss), "protocols": order},
     )
 
 

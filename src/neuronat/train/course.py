@@ -16,7 +16,15 @@ from neuronat.train.checkpoint import TrainingState, load_newest, save_checkpoin
 from neuronat.train.journal import describe, new_tally, summarize, write_line
 from neuronat.train.team import SOLO, Team
 
-__all__ = ["Course", "Exercise", "TrainConfig", "follow_course", "make_optimizer", "rate_at"]
+__all__ = [
+    "Course",
+    "Exercise",
+    "TrainConfig",
+    "follow_course",
+    "make_optimizer",
+    "rate_at",
+    "seconds_per_step",
+]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -151,6 +159,42 @@ def follow_course(net: Network, exercise: Exercise, config: TrainConfig, course:
     return done >= config.iterations
 
 
+def seconds_per_step(net: nn.Module, exercise: Exercise, config: TrainConfig, n_steps: int = 3) -> float:
+    """Time a few steps without making one, so that a training can be fitted into the minutes there are.
+
+    Parameters
+    ----------
+    net : nn.Module
+        The network, on the device it will learn on; its weights and statistics stay as they are.
+    exercise : Exercise
+        What one step does.
+    config : TrainConfig
+        The training to come.
+    n_steps : int
+        How many steps are timed, after a first one that is not.
+
+    Returns
+    -------
+    float
+        Mean seconds of a step; what the optimizer itself takes is left out.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    generator = torch.Generator(next(net.parameters()).device).manual_seed(config.seed)
+    net.train()
+    _keep_statistics(net)
+    began = 0.0
+    for step in range(1 + n_steps):
+        began = time.perf_counter() if step == 1 else began
+        loss, _, _ = exercise.score(exercise.draw(generator))
+        loss.backward()  # type: ignore[no-untyped-call]
+        float(loss.detach())  # an accelerator has done its work by now
+    net.zero_grad(set_to_none=True)
+    return (time.perf_counter() - began) / n_steps
+
+
 def _begin(net: nn.Module, exercise: Exercise, config: TrainConfig, course: Course) -> tuple[TrainingState, int]:
     """Return the state of a training, new or from its newest checkpoint, and the iterations done."""
     team = course.team
@@ -224,9 +268,14 @@ def _set_mode(net: nn.Module, progress: float, config: TrainConfig) -> None:
     """Put a network into training mode; late in the training, batch normalization keeps its statistics."""
     net.train()
     if progress >= config.freeze_norms_from:
-        for layer in net.modules():
-            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                layer.eval()
+        _keep_statistics(net)
+
+
+def _keep_statistics(net: nn.Module) -> None:
+    """Let batch normalization use its running statistics, and leave them as they are."""
+    for layer in net.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.eval()
 
 
 def _averaged(net: nn.Module, config: TrainConfig) -> AveragedModel | None:

@@ -13,7 +13,7 @@ from neuronat.train.course import Course, Exercise, TrainConfig, follow_course
 from neuronat.train.examples import Block, Candidates, draw_anchors, gather_blocks
 from neuronat.train.scans import TrainingSet
 
-__all__ = ["Lesson", "score_block", "train_network"]
+__all__ = ["Lesson", "make_exercise", "score_block", "train_network"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +54,18 @@ def train_network(net: DeepNat, lesson: Lesson, config: TrainConfig, course: Cou
     -----
     Source: [DEEPNAT] training. Ours: blocks of centres, a rate that falls as a cosine, warm-up.
     """
+    return follow_course(net, make_exercise(net, lesson, config), config, course)
+
+
+def make_exercise(net: DeepNat, lesson: Lesson, config: TrainConfig) -> Exercise:
+    """Return what one step of a network's training does: draw blocks, score their centres and neighbours."""
     offsets = torch.from_numpy(task_offsets(net.config.n_tasks)).to(lesson.examples.intensities.device)
-    exercise = Exercise(
+    return Exercise(
         draw=lambda generator: _draw(lesson, config, offsets, generator),
         score=lambda block: _score(net, block, config.precision),
         n_tasks=net.config.n_tasks,
         settings=asdict(net.config),
     )
-    return follow_course(net, exercise, config, course)
 
 
 def score_block(net: DeepNat, block: Block) -> tuple[Tensor, Tensor]:
