@@ -39,9 +39,8 @@ def main() -> None:
         extents.append(high - low)
     mean = np.round(255 * total / n_brains).astype(np.uint8)
     np.savez_compressed(sys.argv[1], share=mean, extents_mm=np.mean(extents, 0).astype(np.float32), margin=MARGIN)
-    print(
-        f"{n_brains // 2} brains, mean extents {np.mean(extents, 0).round(1)} mm, deviation {np.std(extents, 0).round(1)}"
-    )
+    spread = f"mean extents {np.mean(extents, 0).round(1)} mm, deviation {np.std(extents, 0).round(1)}"
+    print(f"{n_brains // 2} brains, {spread}")
 
 
 if __name__ == "__main__":
