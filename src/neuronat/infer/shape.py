@@ -18,12 +18,12 @@ from torch.nn import functional
 __all__ = ["fit_shape", "weigh_by_shape"]
 
 FIT_STEP_MM = 4.0
-N_STEPS = 60
+N_STEPS = 40
 STARTS_MM = (-12.0, 8.0, 28.0)
 """Heights above the middle of what looks like brain: a neck pulls that middle down."""
-UNITS = (6.0, 6.0, 6.0, 0.08, 0.08, 0.08, 0.05, 0.05, 0.05)
+UNITS = (6.0, 6.0, 6.0, 0.3, 0.15, 0.15, 0.05, 0.05, 0.05)
 """One unit of each parameter: centre (mm), turns (rad), logarithms of the extents."""
-STIFFNESS = 0.004
+STIFFNESS = 0.03
 LEAST_SHARE = 0.003
 
 

@@ -18,6 +18,7 @@ from neuronat.infer.cascade import brain_probabilities
 from neuronat.infer.dense import DenseConfig
 from neuronat.infer.islands import IslandConfig, without_islands
 from neuronat.infer.protocols import Coarser, class_probabilities, most_probable, probability_channels
+from neuronat.infer.shape import fit_shape, weigh_by_shape
 from neuronat.infer.tiles import TileConfig, encode_scan
 from neuronat.labels.scheme import LabelScheme, load_scheme
 from neuronat.nets.store import Model
@@ -158,10 +159,12 @@ def find_brain(model: Model, grey: NDArray[np.float32], device: torch.device, pr
     step = model.card.stages["whole"].step_vox
     coarse = _block_means(scale_brightness(grey), step)
     config = TileConfig(device=device)
-    features = encode_scan(net.to(device), coarse[None], config, lambda done: progress("finding the brain", done))
+    features = encode_scan(net.to(device), coarse[None], config, lambda done: progress("finding the brain", 0.8 * done))
     rows = class_probabilities(net, features, "brain", np.ones(coarse.shape, bool))
-    share = _refine(rows[:, 1].reshape(coarse.shape), step, grey.shape)
-    body = _body(share > 0.5)
+    share = rows[:, 1].reshape(coarse.shape)
+    progress("finding the brain", 0.8)
+    share = weigh_by_shape(share, fit_shape(share, float(step)))
+    body = _body(_refine(share, step, grey.shape) > 0.5)
     if body.sum() < LEAST_BRAIN_VOX:
         raise UnusableInputError(
             f"holds no brain that could be found (the largest part like one has {body.sum() / 1000:.0f} ml); "
