@@ -3,7 +3,14 @@ import pytest
 from scipy import ndimage
 
 from neuronat.errors import UnusableInputError
-from neuronat.measure.doubts import border_doubts, brain_doubts, contrast_doubts, require_no_doubt, tissue_doubts
+from neuronat.measure.doubts import (
+    border_doubts,
+    brain_doubts,
+    contrast_doubts,
+    require_no_doubt,
+    require_structure,
+    tissue_doubts,
+)
 from neuronat.measure.volumes import StructureVolume
 
 
@@ -109,3 +116,12 @@ def test_only_the_strict_refuse_a_doubt():
     require_no_doubt([], strict=True)
     with pytest.raises(UnusableInputError, match=r"refused by --strict: thick slices; dark; mend the scan, or leave"):
         require_no_doubt(["thick slices", "dark"], strict=True)
+
+
+def test_noise_has_no_structure_and_a_smooth_body_in_noise_has(rng):
+    noise = rng.normal(100, 20, (30, 32, 34)).astype(np.float32)
+    with pytest.raises(UnusableInputError, match="as unlike as those of noise"):
+        require_structure(noise)
+    noise[8:22, 8:24, 8:26] += 100
+    require_structure(noise)
+    require_structure(np.ones((4, 4, 4), np.float32))

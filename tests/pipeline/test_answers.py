@@ -58,6 +58,7 @@ def test_every_voxel_of_the_mask_gets_its_most_probable_class(phantom, n_coordin
 @pytest.fixture
 def no_shape(monkeypatch):
     """A shape that says nothing."""
+    monkeypatch.setattr(answers, "LEAST_SUPPORT", 0.0)
     monkeypatch.setattr(answers, "fit_shape", lambda share, _step: np.full(share.shape, 0.5, np.float32))
 
 
@@ -111,3 +112,12 @@ def test_a_coarse_network_sees_means_and_its_answer_is_refined(monkeypatch):
     expected[36:] = True  # 36 / 71 is the first above a half
     inside = (slice(None), slice(9, -9), slice(9, -9))  # the edges of the block are rounded
     np.testing.assert_array_equal(found[inside], expected[inside])
+
+
+def test_what_has_not_the_shape_of_a_brain_is_refused(monkeypatch):
+    share = np.zeros((60, 60, 60), np.float32)
+    share[::7] = 0.9
+    rows = np.stack([1 - share.ravel(), share.ravel()], 1)
+    monkeypatch.setattr(answers, "class_probabilities", lambda *_: rows)
+    with pytest.raises(UnusableInputError, match="does not look like a human head"):
+        find_brain(make_model(), np.ones(share.shape, np.float32), CPU, quiet)

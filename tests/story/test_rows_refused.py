@@ -178,7 +178,7 @@ def make_label_map(folder: Path) -> Path:
     return save(folder / "x.nii", ids)
 
 
-def make_raw_head(folder: Path) -> Path:
+def make_noise(folder: Path) -> Path:
     return save(folder / "x.nii", np.abs(values((90, 100, 110)) - 200))
 
 
@@ -328,7 +328,7 @@ BAD = [
     (24, make_nan_affine, 65, "not finite"),
     (25, make_mirrored_forms, 65, "mirror images of each other; decide with --use-form"),
     (31, make_slabs, 65, "slices thicker than 7 mm"),
-    (39, make_raw_head, 65, "no model at hand finds the brain in it"),
+    (39, make_noise, 65, "does not look like a human head: its voxels are as unlike as those of noise"),
     (41, make_label_map, 65, "is a label map or a mask"),
     (48, make_analyze, 65, "give --assume-orientation LAS"),
 ]

@@ -23,7 +23,7 @@ STARTS_MM = (-12.0, 8.0, 28.0)
 """Heights above the middle of what looks like brain: a neck pulls that middle down."""
 UNITS = (6.0, 6.0, 6.0, 0.3, 0.15, 0.15, 0.05, 0.05, 0.05)
 """One unit of each parameter: centre (mm), turns (rad), logarithms of the extents."""
-STIFFNESS = 0.03
+STIFFNESS = 0.012
 LEAST_SHARE = 0.003
 
 
@@ -64,11 +64,11 @@ def weigh_by_shape(share: NDArray[np.float32], shape: NDArray[np.float32]) -> ND
     -----
     Source: ours: Bayes' rule, as if the two were independent.
     """
-    odds = 1.0
+    odds = np.ones_like(share)
     for part in (share, shape):
         sure = np.clip(part, LEAST_SHARE, 1 - LEAST_SHARE)
         odds = odds * sure / (1 - sure)
-    weighed: NDArray[np.float32] = (odds / (1 + odds)).astype(np.float32)
+    weighed: NDArray[np.float32] = odds / (1 + odds)
     return weighed
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from neuronat.errors import NeuronatError
-from neuronat.measure.doubts import brain_doubts, contrast_doubts, require_no_doubt
+from neuronat.measure.doubts import brain_doubts, contrast_doubts, require_no_doubt, require_structure
 from neuronat.pipeline.memory import memory_estimate_gb, require_memory
 from neuronat.pipeline.networks import require_stripper
 from neuronat.pipeline.segment import mask_of
@@ -99,6 +99,7 @@ def inspect_scan(path: Path, config: SegmentConfig) -> Inspection:
             require_memory(scan.volume, mask, config.reading)
             if mask is None:
                 require_stripper(config.models)
+                require_structure(scan.volume.values)
     except NeuronatError as error:
         refusal = error
     return Inspection(

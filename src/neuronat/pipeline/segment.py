@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from neuronat.errors import UnusableInputError
 from neuronat.infer.tiles import TileConfig
 from neuronat.measure.agreement import measure_agreement
-from neuronat.measure.doubts import border_doubts, brain_doubts, contrast_doubts, require_no_doubt, tissue_doubts
+from neuronat.measure.doubts import (
+    border_doubts,
+    brain_doubts,
+    contrast_doubts,
+    require_no_doubt,
+    require_structure,
+    tissue_doubts,
+)
 from neuronat.measure.plausible import COMMON, Finding
 from neuronat.measure.volumes import is_coarse, structure_volumes
 from neuronat.nets.store import Model
@@ -161,6 +168,7 @@ def _tissue_doubts(prepared: PreparedScan, computed: Mapping[str, BrainProbabili
 def _stripped(inputs: Inputs, networks: Networks, progress: Progress) -> Inputs:
     """Find the brain of a raw head, on the scan's own grid."""
     values = inputs.scan.volume.values
+    require_structure(values)
     i, j, k = values.shape
     grid = plan_grid(inputs.scan.volume.affine, (i, j, k))
     working = to_working(inputs.scan.volume, grid)
