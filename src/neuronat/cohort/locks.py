@@ -54,10 +54,12 @@ def take_lock(path: Path, run: str, *, expiry_s: float = EXPIRY_S) -> bool:
     Source: ours.
     """
     while not _make(path, run):
-        content = _read(path)
+        changed, content = _changed_at(path), _read(path)
+        if changed is None:  # just removed
+            continue
         if content.get("run") != run and is_held(path, expiry_s=expiry_s):
             return False
-        _discard(path, content, run)
+        _discard(path, (changed, content), run)
     return True
 
 
@@ -68,16 +70,18 @@ def is_held(path: Path, *, expiry_s: float = 0.0) -> bool:
     -----
     Source: ours. With `expiry_s` 0 a lock of another machine counts as held.
     """
-    content = _read(path)
-    if content.get("place") == _place():
-        return _start_of(content.get("pid")) == content.get("started") is not None
     seen, deadline_s = _changed_at(path), time.monotonic() + expiry_s
-    while seen is not None and time.monotonic() < deadline_s:
-        time.sleep(min(BEAT_S, max(expiry_s, 0.01)) / 2)
+    while True:
+        content = _read(path)
+        if content.get("place") == _place():
+            return _start_of(content.get("pid")) == content.get("started") is not None
         now = _changed_at(path)
         if now != seen:
             return now is not None
-    return seen is not None and expiry_s == 0
+        if seen is None or time.monotonic() >= deadline_s:
+            return seen is not None and expiry_s == 0
+        # who has just made a lock writes its content at once, within one tick of the file system's clock
+        time.sleep(min(BEAT_S, max(expiry_s, 0.01)) / 2 if content else PAUSE_S)
 
 
 def beat(path: Path) -> None:
@@ -113,7 +117,7 @@ def _make(path: Path, run: str) -> bool:
     return True
 
 
-def _discard(path: Path, stale: dict[str, Any], run: str) -> None:
+def _discard(path: Path, stale: tuple[int, dict[str, Any]], run: str) -> None:
     """Remove a lock whose holder is dead.
 
     Who removes it holds a lock on that, so that nobody removes the new lock of a faster run in the belief that it is
@@ -123,7 +127,7 @@ def _discard(path: Path, stale: dict[str, Any], run: str) -> None:
     if not take_lock(guard, f"{run} {secrets.token_hex(6)}", expiry_s=EXPIRY_S):
         time.sleep(PAUSE_S)  # another run removes it
         return
-    if _read(path) == stale:
+    if (_changed_at(path), _read(path)) == stale:
         path.unlink(missing_ok=True)
     guard.unlink(missing_ok=True)
 
