@@ -72,6 +72,12 @@ def swift_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neuronat.pipeline.networks.load_model", functools.cache(load_model))
 
 
+@pytest.fixture
+def any_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let labels pass that have nothing to do with the picture, as those of `swift_pipeline` on a real brain."""
+    monkeypatch.setattr("neuronat.pipeline.segment.tissue_doubts", lambda *_: ())
+
+
 @pytest.fixture(scope="session")
 def untrained_folder(untrained_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That model as a folder; tests copy it before they damage it."""

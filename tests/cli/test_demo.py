@@ -16,7 +16,7 @@ def test_a_missing_template_names_the_extra(run, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("swift_pipeline")
+@pytest.mark.usefixtures("swift_pipeline", "any_labels")
 def test_the_demo_labels_the_template_of_the_installed_package(run, untrained_folder: Path, tmp_path: Path):
     pytest.importorskip("nilearn", reason="the extra demo is not installed")
     done = run("demo", "-o", tmp_path / "out", "--model", untrained_folder, "--quiet")

@@ -188,7 +188,7 @@ def test_a_result_from_python_has_labels_volumes_and_probabilities(
 
 @pytest.mark.data
 @pytest.mark.slow
-@pytest.mark.usefixtures("swift_pipeline")
+@pytest.mark.usefixtures("swift_pipeline", "any_labels")
 def test_a_real_brain_passes_every_gate_and_0_8_mm_comes_back_on_its_own_grid(
     run, untrained_folder: Path, tmp_path: Path
 ):
