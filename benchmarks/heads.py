@@ -23,6 +23,7 @@ from neuronat.pipeline.settings import SegmentConfig
 from neuronat.space.affine import voxel_volume_mm3
 from neuronat.space.files import read_volume, write_mask
 from neuronat.space.volume import Volume
+from neuronat.space.voxels import largest_part
 
 HEADS = {"philips": "dicom", "studyforrest": "T1w.nii.gz", "ms01": "T1w.nii.gz", "ms12": "T1w.nii.gz"}
 TISSUES = ("tissue", "hmrf")
@@ -58,8 +59,7 @@ def compare_with_fast(raw: Result, folder: Path, models: tuple[str, ...]) -> Non
     brain, grey, white = (
         read_volume(folder / f"{name}.nii.gz").volume for name in ("brain", "fast_pve-gm", "fast_pve-wm")
     )
-    parts, _ = ndimage.label(brain.values > 0)
-    mask = parts == np.bincount(parts[parts > 0]).argmax()  # without the two spheres beside the brain
+    mask = largest_part(brain.values > 0)  # without the two spheres beside the brain
     rest = 1 - grey.values - white.values
     fast = np.where(mask, np.stack([rest, grey.values, white.values]).argmax(0) + 1, 0)
     with tempfile.TemporaryDirectory() as place:

@@ -1,3 +1,4 @@
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,39 @@ def test_the_recipes_of_whole_scan_networks_are_read(name):
     assert recipe.name == name
     assert "neuromorphometrics" in recipe.protocols
     assert recipe.merged_from["tissue5"] == "neuromorphometrics"
+
+
+def test_changes_replace_keys_and_leave_the_rest(tmp_path):
+    path = written(tmp_path, MINIMAL + "[structures]\niterations = 7\nrate = 0.5\n[network]\nn_tasks = 1\n")
+    recipe = read_recipe(path, {"name": "other", "structures": {"iterations": 9}, "network": {"coordinates": []}})
+    assert (recipe.name, recipe.structures.iterations, recipe.structures.rate) == ("other", 9, 0.5)
+    assert (recipe.network.n_tasks, recipe.network.coordinates) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"structures": {"speed": 1}}, "\\[structures\\]: unknown keys \\['speed'\\]"),
+        ({"structures": {"iterations": 0}}, "iterations must be above 0"),
+        ({"structures": {"rate": "fast"}}, "structures.rate must be of type float"),
+    ],
+)
+def test_wrong_changes_are_refused(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        read_recipe(written(tmp_path, MINIMAL), changes)
+
+
+def test_arms_of_experiments_fit_their_recipes():
+    for arms in ("ablations", "sharing"):
+        folder = Path(__file__).resolve().parents[1] / "recipes" / "arms"
+        described = tomllib.loads((folder / f"{arms}.toml").read_text(encoding="utf-8"))
+        for name, changes in described["arms"].items():
+            for part in (described["common"], changes):
+                assert read_recipe(folder / described["base"], part), name
+
+
+def test_a_table_of_names_is_replaced_as_a_whole():
+    path = Path(__file__).resolve().parents[1] / "recipes" / "neuronet-split.toml"
+    recipe = read_recipe(path, {"protocols": ["deepnat25"], "merged_from": {"deepnat25": "neuromorphometrics"}})
+    assert recipe.merged_from == {"deepnat25": "neuromorphometrics"}
+    assert recipe.crops == read_recipe(path).crops

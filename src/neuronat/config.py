@@ -7,8 +7,9 @@ ConfigError before any scan is read. `${NEURONAT_DATA}` in a path stands for tha
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from neuronat.crf.meanfield import CrfConfig
@@ -20,6 +21,7 @@ from neuronat.train.crops import CropConfig
 from neuronat.train.lessons import LossConfig
 
 __all__ = [
+    "NO_CHANGES",
     "DataConfig",
     "NetworkConfig",
     "Recipe",
@@ -29,6 +31,9 @@ __all__ = [
     "read_recipe",
     "resolved_path",
 ]
+
+
+NO_CHANGES: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +169,7 @@ class WholeRecipe:
     loss: LossConfig = field(default_factory=LossConfig)
 
 
-def read_recipe(path: Path) -> Recipe | WholeRecipe:
+def read_recipe(path: Path, changes: Mapping[str, Any] = NO_CHANGES) -> Recipe | WholeRecipe:
     """Read a recipe, of a DeepNAT, or of a network of whole scans where it has a table `whole`.
 
     Relative paths in it are relative to the file's folder.
@@ -173,6 +178,8 @@ def read_recipe(path: Path) -> Recipe | WholeRecipe:
     ----------
     path : Path
         A TOML file.
+    changes : mapping, optional
+        Keys, or tables of them, that replace those of the file, as in an experiment whose arms differ in little.
 
     Returns
     -------
@@ -193,7 +200,9 @@ def read_recipe(path: Path) -> Recipe | WholeRecipe:
         raise MissingInputError(f"{path.name}: not found; give the TOML file of a training")
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        recipe: Recipe | WholeRecipe = _convert(raw, WholeRecipe if "whole" in raw else Recipe, "")
+        recipe: Recipe | WholeRecipe = _changed(
+            _convert(raw, WholeRecipe if "whole" in raw else Recipe, ""), changes, ""
+        )
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name}: not a TOML file ({error}); see recipes/ for examples") from error
     except ConfigError as error:
@@ -209,6 +218,18 @@ def resolved_path(text: str, beside: Path) -> Path:
             raise ConfigError(f"{beside.name}: {text} needs the environment variable NEURONAT_DATA; set it")
         text = text.replace("${NEURONAT_DATA}", str(Path(root).resolve()))
     return (beside.parent / text).resolve()
+
+
+def _changed(config: Any, changes: Mapping[str, Any], where: str) -> Any:
+    """Replace values of a configuration and of those in it; what is no configuration is replaced as a whole."""
+    hints = get_type_hints(type(config))
+    if unknown := sorted(set(changes) - set(hints)):
+        raise ConfigError(f"[{where or 'top'}]: unknown keys {unknown}; the keys are {', '.join(hints)}")
+    values = {}
+    for name, value in changes.items():
+        held, place = getattr(config, name), f"{where}.{name}".strip(".")
+        values[name] = _changed(held, value, place) if is_dataclass(held) else _value(value, hints[name], place)
+    return replace(config, **values)
 
 
 def _convert(raw: Mapping[str, Any], kind: Any, where: str) -> Any:

@@ -442,3 +442,18 @@ def test_two_protocols_are_compared(segment, phantom_files, twin_folder: Path, t
     # without the twin the comparison goes
     assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force", "--overwrite").exit_code == 0
     assert [name for name in names_in(tmp_path / "out") if "agreement" in name] == []
+
+
+def test_ways_that_contradict_are_refused(run, phantom_files, tmp_path: Path):
+    both = run("segment", phantom_files.scan, "-o", tmp_path / "out", "--fast", "--best")
+    assert (both.exit_code, both.stderr) == (2, "neuronat: --fast and --best contradict each other; leave one out\n")
+    named = run("segment", phantom_files.scan, "-o", tmp_path / "out", "--fast", "--model", "deepnat")
+    assert named.exit_code == 2
+    assert "the fast way chooses the model itself; leave out the model or --fast" in named.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_way_stands_in_the_sidecar(segment, phantom_files, tmp_path: Path):
+    assert segment(phantom_files.scan, "-o", tmp_path / "out", "--force", "--best").exit_code == 0
+    sidecar = json.loads((tmp_path / "out" / "sub-01_seg-deepnat25_dseg.json").read_text(encoding="utf-8"))
+    assert sidecar["Settings"]["effort"] == "best"

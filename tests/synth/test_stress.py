@@ -4,7 +4,6 @@ import torch
 from scipy import ndimage
 
 from neuronat.errors import ConfigError
-from neuronat.synth.specimen import GREY, WHITE
 from neuronat.synth.stress import (
     ALTERATIONS,
     AgedConfig,
@@ -15,6 +14,7 @@ from neuronat.synth.stress import (
     thick,
     with_noise,
 )
+from neuronat.synth.tissue import GREY, WHITE
 
 VENTRICLES, CORTEX, LEFT_CAUDATE = (4, 43, 14), (3, 42), 11
 

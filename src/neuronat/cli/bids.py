@@ -66,9 +66,10 @@ def command(
     only what is missing. `group` collects volumes, verdicts, times and failures in tables and one page,
     of an unfinished cohort, too. Each scan has a process of its own. Not for diagnosis.
     """
+    from neuronat.cohort.entry import FAILED_STATES
 
     def say(line: str) -> None:
-        if not quiet or any(word in line for word in ("failed", "killed", "timeout")):
+        if not quiet or any(word in line for word in FAILED_STATES):
             click.echo(line, err=True)
 
     if level == "group":

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from neuronat.errors import UsageError
+
 if TYPE_CHECKING:
     from neuronat.pipeline.settings import SegmentConfig
 
@@ -32,6 +34,8 @@ READING = (
 )
 SEGMENT = (
     click.option("--model", "models", multiple=True, help="Name or folder. [default: deepnat and neuronet]"),
+    click.option("--fast", "is_fast", is_flag=True, help="NeuroNet alone: less than half the time, less accurate."),
+    click.option("--best", "is_best", is_flag=True, help="Networks see the mirror image, too: twice the time."),
     click.option("--protocol", "protocols", multiple=True, help="Label in this protocol. [default: all]"),
     click.option("--crf/--no-crf", "has_crf", default=True, show_default=True, help="Refine the labels."),
     click.option("--keep-islands", "keeps_islands", is_flag=True, help="Keep small pieces far from their structure."),
@@ -84,11 +88,14 @@ def segment_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def segment_config(options: Mapping[str, Any]) -> "SegmentConfig":
-    """Join the values of these options; ConfigError names what is out of range."""
+    """Join the values of these options; ConfigError names what is out of range, UsageError what contradicts."""
     from neuronat.pipeline.settings import SegmentConfig
     from neuronat.space.scan import ReadOptions
 
     values = dict(options)
+    is_fast, is_best = values.pop("is_fast", False), values.pop("is_best", False)
+    if is_fast and is_best:
+        raise UsageError("--fast and --best contradict each other; leave one out")
     reading = ReadOptions(
         series=values.pop("series"),
         frame=values.pop("frame"),
@@ -97,4 +104,5 @@ def segment_config(options: Mapping[str, Any]) -> "SegmentConfig":
         max_voxels=values.pop("max_voxels"),
         force=values["force"],
     )
-    return SegmentConfig(reading=reading, **values)
+    effort = "fast" if is_fast else "best" if is_best else "usual"
+    return SegmentConfig(reading=reading, effort=effort, **values)

@@ -14,7 +14,6 @@ __all__ = ["command"]
 
 MOST_NAMED = 20
 SOME_FAILED, UNFINISHED = 1, 75
-FAILED = ("failed", "killed", "timeout")
 
 
 @click.command(name="status")
@@ -29,6 +28,7 @@ def command(context: click.Context, out: Path, verify: bool, as_json: bool) -> N
     OUT is the folder of the results. Exit code: 0 if every scan is done (or there was none to do),
     1 if one failed, 75 if none failed but some are running or missing.
     """
+    from neuronat.cohort.entry import FAILED_STATES
     from neuronat.cohort.ledger import read_rows
 
     counts: Counter[str] = Counter()
@@ -40,7 +40,7 @@ def command(context: click.Context, out: Path, verify: bool, as_json: bool) -> N
             n_problems += 1
         if as_json or (row.state != "done" and n_problems <= MOST_NAMED):
             rows.append(row)
-    failed = sum(counts[state] for state in FAILED)
+    failed = sum(counts[state] for state in FAILED_STATES)
     code = SOME_FAILED if failed else UNFINISHED if counts["running"] or counts["missing"] else 0
     if as_json:
         scans = [_values(row) for row in rows]

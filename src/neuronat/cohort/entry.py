@@ -10,7 +10,7 @@ from neuronat.errors import ConfigError
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.record import stem_of
 
-__all__ = ["Cohort", "Entry", "Gap", "Job", "Row", "Selection", "Work", "key_of", "parse_part"]
+__all__ = ["FAILED_STATES", "Cohort", "Entry", "Gap", "Job", "Row", "Selection", "Work", "key_of", "parse_part"]
 
 FAILED_STATES = ("failed", "killed", "timeout")
 PART = re.compile(r"(\d+)/(\d+)")

@@ -124,12 +124,14 @@ def _discard(path: Path, stale: tuple[int, dict[str, Any]], run: str) -> None:
     still the old one.
     """
     guard = path.with_name(f"{path.name}{REMOVAL}")
-    if not take_lock(guard, f"{run} {secrets.token_hex(6)}", expiry_s=EXPIRY_S):
+    if not take_lock(guard, f"{run} {secrets.token_hex(6)}"):
         time.sleep(PAUSE_S)  # another run removes it
         return
-    if (_changed_at(path), _read(path)) == stale:
-        path.unlink(missing_ok=True)
-    guard.unlink(missing_ok=True)
+    try:
+        if (_changed_at(path), _read(path)) == stale:
+            path.unlink(missing_ok=True)
+    finally:
+        guard.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Lines for people about a run: one per scan, with counts, rate and time left; and one at the end."""
 
-from neuronat.cohort.entry import Row
+from neuronat.cohort.entry import FAILED_STATES, Row
 from neuronat.cohort.run import Tally
 
 __all__ = ["duration_text", "final_line", "progress_line"]
@@ -29,7 +29,7 @@ def progress_line(row: Row, tally: Tally, elapsed_s: float) -> str:
     if n_worked and n_left and elapsed_s > 0:
         rate_s = n_worked / elapsed_s
         text += f"; {60 * rate_s:.1f} scans per minute, {duration_text(n_left / rate_s)} left"
-    n_failed = sum(tally.counts[state] for state in ("failed", "killed", "timeout"))
+    n_failed = sum(tally.counts[state] for state in FAILED_STATES)
     return f"{text}; {n_failed} failed" if n_failed else text
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass, field
 
 from neuronat.cohort.engine import Engine
-from neuronat.cohort.entry import Entry, Job, Row
+from neuronat.cohort.entry import FAILED_STATES, Entry, Job, Row
 from neuronat.cohort.supervise import forget_stop, request_stop
 from neuronat.errors import ConfigError
 
@@ -111,7 +111,7 @@ def exit_code(tally: Tally, n_gaps_failed: int = 0) -> int:
     """
     if tally.ended_code:
         return tally.ended_code
-    if n_gaps_failed or tally.codes or any(tally.counts[state] for state in ("failed", "killed", "timeout")):
+    if n_gaps_failed or tally.codes or any(tally.counts[state] for state in FAILED_STATES):
         return SOME_FAILED
     return TRY_AGAIN if tally.counts["busy"] or tally.counts["stopped"] else 0
 

@@ -7,10 +7,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
-from pathlib import Path
 
 from neuronat.cohort.machine import worker_environment
-from neuronat.space.memory import system_lines
+from neuronat.space.memory import process_peak_bytes
 
 __all__ = ["Seat", "Seats", "close_seats", "describe_death", "empty_seat", "open_seats", "peak_of", "seated"]
 
@@ -106,7 +105,4 @@ def describe_death(seat: Seat, peak_bytes: int) -> str:
 
 def peak_of(seat: Seat) -> int:
     """Return the most memory that a seat's worker has held, in bytes; 0 where the system does not say."""
-    if seat.process is None:
-        return 0
-    lines = system_lines(Path(f"/proc/{seat.process.pid}/status"))
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+    return 0 if seat.process is None else process_peak_bytes(seat.process.pid)

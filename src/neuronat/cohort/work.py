@@ -8,6 +8,7 @@ from neuronat.cohort.entry import Entry, Job, Row
 from neuronat.cohort.ledger import is_tolerable, row_of_marker
 from neuronat.errors import UsageError
 from neuronat.pipeline.batch import load_protocols, place_networks, run_task
+from neuronat.pipeline.codes import BUG
 from neuronat.pipeline.device import device_names
 from neuronat.pipeline.outputs import require_same_tables
 from neuronat.pipeline.plan import plan_task
@@ -16,7 +17,6 @@ from neuronat.space.memory import reset_peak_memory
 
 __all__ = ["open_segmentation"]
 
-BUG = 70
 CHANGED = "the scan has changed since its last result, which was replaced"
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from neuronat.cohort.entry import Entry, Job, Row
 from neuronat.errors import NeuronatError
-from neuronat.pipeline.codes import code_of, is_memory_error
+from neuronat.pipeline.codes import BUG, code_of, is_memory_error
 
 __all__ = ["failed_row", "serve"]
 
@@ -70,7 +70,7 @@ def failed_row(entry: Entry, error: BaseException) -> Row:
         message = f"memory ran out ({message[:200]})"
     elif kind == "device":
         message = f"the device failed ({message[:200]})"
-    elif code == 70:
+    elif code == BUG:
         message = f"our mistake ({type(error).__name__}: {message[:200]}); please report it, the log says where"
     return Row(folder=entry.folder, stem=entry.stem, state="failed", code=code, kind=kind, message=message)
 

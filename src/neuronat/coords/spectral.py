@@ -17,9 +17,17 @@ from neuronat.coords.laplace import main_component, require_mask
 from neuronat.space.affine import nearest_axes, reorient, reoriented_affine, undo_reorient
 from neuronat.space.volume import require_affine
 
-__all__ = ["CARTESIAN_UNIT_MM", "brain_coordinates", "cartesian_coordinates", "spectral_coordinates"]
+__all__ = [
+    "CARTESIAN_UNIT_MM",
+    "LEFT_RIGHT_CHANNELS",
+    "brain_coordinates",
+    "cartesian_coordinates",
+    "spectral_coordinates",
+]
 
 CARTESIAN_UNIT_MM = 50.0  # near the spread of an adult brain, so that the channels are of size 1
+LEFT_RIGHT_CHANNELS = (0, 3)
+"""The coordinates that change their sign where left and right are exchanged."""
 
 
 def brain_coordinates(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from neuronat.errors import ShapeError
 from neuronat.infer.tiles import ScanFeatures
+from neuronat.nets.network import ScanNetwork
 from neuronat.nets.neuronet import NeuroNet
-from neuronat.nets.unet import UNet
 
 __all__ = ["Coarser", "class_probabilities", "most_probable", "probability_channels"]
 
@@ -33,7 +33,7 @@ class Coarser:
 
 @torch.inference_mode()
 def most_probable(
-    net: NeuroNet | UNet,
+    net: ScanNetwork,
     features: ScanFeatures,
     protocol: str,
     mask: NDArray[np.bool_],
@@ -43,7 +43,7 @@ def most_probable(
 
     Parameters
     ----------
-    net : NeuroNet or UNet
+    net : ScanNetwork
         The network that made the features.
     features : ScanFeatures
         Of one scan.
@@ -96,7 +96,7 @@ def most_probable(
 
 @torch.inference_mode()
 def class_probabilities(
-    net: NeuroNet | UNet, features: ScanFeatures, protocol: str, mask: NDArray[np.bool_]
+    net: ScanNetwork, features: ScanFeatures, protocol: str, mask: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Return the probabilities of all classes, (V, C) float32, at the voxels of a mask; for few classes."""
     scores = torch.zeros(int(mask.sum()), net.config.protocols[protocol])
@@ -108,7 +108,7 @@ def class_probabilities(
 
 @torch.inference_mode()
 def probability_channels(
-    net: NeuroNet | UNet, features: ScanFeatures, protocol: str, mask: NDArray[np.bool_]
+    net: ScanNetwork, features: ScanFeatures, protocol: str, mask: NDArray[np.bool_]
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the probability of one class after the other, (V,) float32, at the voxels of a mask.
 
@@ -151,7 +151,7 @@ def _allowed(block: _Block, within: Coarser | None) -> Tensor:
 
 
 def _blocks(
-    net: NeuroNet | UNet,
+    net: ScanNetwork,
     features: ScanFeatures,
     protocol: str,
     mask: NDArray[np.bool_],
@@ -165,7 +165,7 @@ def _blocks(
     whole[: mask.shape[0], : mask.shape[1], : mask.shape[2]] = mask
     voxels = torch.from_numpy(np.flatnonzero(whole))
     device = next(net.parameters()).device
-    if isinstance(net, UNet):
+    if not isinstance(net, NeuroNet):
         rows = features.scales[0].movedim(0, -1).reshape(-1, features.scales[0].shape[0])
         for start in range(0, len(voxels), CHUNK):
             some = voxels[start : start + CHUNK]

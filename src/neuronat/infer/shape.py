@@ -49,11 +49,11 @@ def fit_shape(share: NDArray[np.float32], step_mm: float) -> NDArray[np.float32]
     factor = max(1, round(FIT_STEP_MM / step_mm))
     coarse = functional.avg_pool3d(torch.from_numpy(share)[None, None], factor, ceil_mode=True)[0, 0]
     coarse_mm = factor * step_mm
-    middle = _middle(coarse, coarse_mm)
-    found = [_fitted(coarse, coarse_mm, middle + torch.tensor([0.0, 0.0, height])) for height in STARTS_MM]
+    middle, places = _middle(coarse, coarse_mm), _places_mm(coarse.shape, coarse_mm)
+    found = [_fitted(coarse, places, middle + torch.tensor([0.0, 0.0, height])) for height in STARTS_MM]
     _, centre, moves = min(found, key=lambda one: one[0])
     with torch.no_grad():
-        fitted: NDArray[np.float32] = _shape_at(centre, moves, share.shape, step_mm).numpy()
+        fitted: NDArray[np.float32] = _shape_at(_places_mm(share.shape, step_mm), centre, moves).numpy()
     return fitted
 
 
@@ -91,13 +91,13 @@ def _middle(share: Tensor, step_mm: float) -> Tensor:
     return (upper.mean(0) + 0.5) * step_mm
 
 
-def _fitted(share: Tensor, step_mm: float, centre: Tensor) -> tuple[float, Tensor, Tensor]:
+def _fitted(share: Tensor, places: Tensor, centre: Tensor) -> tuple[float, Tensor, Tensor]:
     """Move the shape from a start until it fits; return the loss, the start, and the moves (9,)."""
     moves = torch.zeros(9, requires_grad=True)
     optimizer = torch.optim.Adam([moves], lr=0.25)
     for step in range(N_STEPS):
         optimizer.param_groups[0]["lr"] = 0.25 * 0.5 * (1 + math.cos(math.pi * step / N_STEPS)) + 0.005
-        loss = _misfit(share, _shape_at(centre, moves, share.shape, step_mm), moves)
+        loss = _misfit(share, _shape_at(places, centre, moves), moves)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -110,14 +110,18 @@ def _misfit(share: Tensor, shape: Tensor, moves: Tensor) -> Tensor:
     return 1 - dice + STIFFNESS * (moves[3:] ** 2).sum()
 
 
-def _shape_at(centre: Tensor, moves: Tensor, extent: tuple[int, ...], step_mm: float) -> Tensor:
-    """Take the mean brain at the voxels of a grid of `extent`, moved from `centre` (3,) mm by `moves` (9,)."""
+def _places_mm(extent: tuple[int, ...], step_mm: float) -> Tensor:
+    """Return where the voxels of a grid of `extent` lie, (I, J, K, 3) in mm."""
+    axes = [(torch.arange(n) + 0.5) * step_mm for n in extent]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
+
+
+def _shape_at(places: Tensor, centre: Tensor, moves: Tensor) -> Tensor:
+    """Take the mean brain at places (I, J, K, 3) in mm, moved from `centre` (3,) mm by `moves` (9,)."""
     mean, extents_mm, margin = _mean_brain()
     moves = moves * torch.tensor(UNITS)
     size = torch.tensor(mean.shape, dtype=torch.float32)
-    axes = [(torch.arange(n) + 0.5) * step_mm for n in extent]
-    places = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) - (centre + moves[:3])
-    turned = places @ _turn(moves[3:6])
+    turned = (places - (centre + moves[:3])) @ _turn(moves[3:6])
     inner = turned / (extents_mm * torch.exp(moves[6:])) * (size - 2 * margin)
     at = (2 * inner / size).flip(-1)  # grid_sample takes the last axis first, from -1 to 1
     return functional.grid_sample(mean[None, None], at[None], align_corners=False)[0, 0]

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuronat.errors import ConfigError, ShapeError
-from neuronat.nets.neuronet import NeuroNet
-from neuronat.nets.unet import UNet
+from neuronat.nets.network import ScanNetwork
 
 __all__ = ["ScanFeatures", "TileConfig", "encode_scan", "plan_tiles"]
 
@@ -96,13 +95,13 @@ def plan_tiles(shape: tuple[int, int, int], stride: int, config: TileConfig) -> 
 
 @torch.inference_mode()
 def encode_scan(
-    net: NeuroNet | UNet, channels: NDArray[np.float32], config: TileConfig, progress: Callable[[float], None]
+    net: ScanNetwork, channels: NDArray[np.float32], config: TileConfig, progress: Callable[[float], None]
 ) -> ScanFeatures:
     """Compute the features of a scan.
 
     Parameters
     ----------
-    net : NeuroNet or UNet
+    net : ScanNetwork
         In evaluation mode, on the configuration's device.
     channels : (F, I, J, K) float32
         Grey values as the network was trained on, and brain coordinates if it takes them; any extents.

@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from neuronat.errors import LabelError, MissingInputError
 
-__all__ = ["LabelScheme", "load_scheme", "parse_scheme", "read_scheme", "scheme_names", "write_scheme"]
+__all__ = ["BRAIN", "LabelScheme", "load_scheme", "parse_scheme", "read_scheme", "scheme_names", "write_scheme"]
 
+BRAIN = "brain"
+"""The protocol of brain masks; its answer is the mask, not a label map."""
 PROTOCOL = re.compile(r"[a-z0-9]+")
 MOST_CLASSES = 256
 

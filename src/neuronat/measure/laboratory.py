@@ -6,16 +6,26 @@ goes on where it stopped; of two rows about one thing the later one counts.
 
 import csv
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from io import StringIO
+from typing import Any
 
 import numpy as np
 
 from neuronat.errors import UnusableInputError
 from neuronat.labels.scheme import LabelScheme
 
-__all__ = ["REFUSED", "UNSCORED", "LaboratoryRow", "kinds_against_models", "laboratory_row", "parse_rows", "rows_table"]
+__all__ = [
+    "REFUSED",
+    "UNSCORED",
+    "LaboratoryRow",
+    "kinds_against_models",
+    "laboratory_row",
+    "parse_rows",
+    "rows_table",
+    "table_lines",
+]
 
 REFUSED = "refused"
 UNSCORED: Mapping[str, frozenset[int]] = {
@@ -118,22 +128,37 @@ def parse_rows(text: str) -> tuple[LaboratoryRow, ...]:
     -----
     Source: ours.
     """
-    reader = csv.DictReader(StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
-    missing = [column for column in _columns() if column not in (reader.fieldnames or ())]
-    if missing:
-        raise UnusableInputError(f"has no column {', '.join(missing)}; give a table made by the laboratory")
     found: dict[tuple[str, str], dict[str, LaboratoryRow]] = {}
-    for line in reader:
-        try:
-            mean, worst = (math.nan if line[c] == "n/a" else float(line[c]) for c in ("mean_dice", "worst_dice"))
-        except (TypeError, ValueError) as error:
-            raise UnusableInputError(f"line {reader.line_num} cannot be read ({error}); remove it") from error
-        row = LaboratoryRow(line["model"], line["kind"], line["scan"], line["protocol"], mean, line["worst"], worst)
+    for line in table_lines(text, _columns(), numbers=("mean_dice", "worst_dice")):
+        row = LaboratoryRow(**line)
         of_scan = found.setdefault((row.model, row.scan), {})
         if (row.protocol == REFUSED) != (REFUSED in of_scan):
             of_scan.clear()
         of_scan[row.protocol] = row
     return tuple(row for of_scan in found.values() for row in of_scan.values())
+
+
+def table_lines(text: str, columns: Sequence[str], numbers: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a table of the laboratory, by column; `numbers` become floats, NaN for `n/a`.
+
+    Raises
+    ------
+    UnusableInputError
+        If a column is missing or a value is no number; the message names the line.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    reader = csv.DictReader(StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
+    if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
+        raise UnusableInputError(f"has no column {', '.join(missing)}; give a table made by the laboratory")
+    for line in reader:
+        try:
+            values = {name: math.nan if line[name] == "n/a" else float(line[name]) for name in numbers}
+        except (TypeError, ValueError) as error:
+            raise UnusableInputError(f"line {reader.line_num} cannot be read ({error}); remove it") from error
+        yield {name: line[name] for name in columns} | values
 
 
 def kinds_against_models(rows: Sequence[LaboratoryRow], protocol: str) -> str:

@@ -4,16 +4,14 @@ A head is scanned once (the *first* scan) and then again, in other ways (its *re
 that differs is the method's doing.
 """
 
-import csv
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from io import StringIO
 
 import numpy as np
 
-from neuronat.errors import UnusableInputError
 from neuronat.measure.compare import mean_known
+from neuronat.measure.laboratory import table_lines
 
 __all__ = [
     "MeasuredVolume",
@@ -147,19 +145,9 @@ def parse_volumes(text: str) -> tuple[MeasuredVolume, ...]:
     -----
     Source: ours.
     """
-    names = [field.name for field in fields(MeasuredVolume)]
-    reader = csv.DictReader(StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
-    missing = [name for name in names if name not in (reader.fieldnames or ())]
-    if missing:
-        raise UnusableInputError(f"has no column {', '.join(missing)}; give a table made by the laboratory")
     found = {}
-    for line in reader:
-        try:
-            volume = math.nan if line["volume_mm3"] == "n/a" else float(line["volume_mm3"])
-        except (TypeError, ValueError) as error:
-            raise UnusableInputError(f"line {reader.line_num} cannot be read ({error}); remove it") from error
-        model, head, change, scan, protocol, structure = (line[name] for name in names[:-1])
-        row = MeasuredVolume(model, head, change, scan, protocol, structure, volume)
+    for line in table_lines(text, [field.name for field in fields(MeasuredVolume)], numbers=("volume_mm3",)):
+        row = MeasuredVolume(**line)
         found[row.model, row.scan, row.protocol, row.structure] = row
     return tuple(found.values())
 

@@ -1,40 +1,35 @@
 """What the networks answer at the voxels of a brain: classes now, probabilities when somebody asks."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from types import MappingProxyType
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
-from torch.nn import functional
 
-from neuronat.coords.spectral import brain_coordinates
+from neuronat.coords.spectral import LEFT_RIGHT_CHANNELS, brain_coordinates
 from neuronat.crf.meanfield import CrfConfig, refine_voxels
-from neuronat.errors import ConfigError, ModelError, UnusableInputError
+from neuronat.errors import ConfigError, ModelError
 from neuronat.infer.cascade import brain_probabilities
 from neuronat.infer.dense import DenseConfig
 from neuronat.infer.islands import IslandConfig, without_islands
 from neuronat.infer.protocols import Coarser, class_probabilities, most_probable, probability_channels
-from neuronat.infer.shape import fit_shape, weigh_by_shape
-from neuronat.infer.tiles import TileConfig, encode_scan
+from neuronat.infer.tiles import ScanFeatures, TileConfig, encode_scan
 from neuronat.labels.scheme import LabelScheme, load_scheme
+from neuronat.nets.mirrored import MirroredUNet
+from neuronat.nets.network import ScanNetwork
 from neuronat.nets.store import Model
-from neuronat.pipeline.networks import REFINES
-from neuronat.pipeline.settings import Progress, SegmentConfig
+from neuronat.nets.unet import UNet
+from neuronat.pipeline.networks import REFINES, Networks
+from neuronat.pipeline.settings import Progress, SegmentConfig, part_of
 from neuronat.prepare.intensity import scale_brightness
 from neuronat.prepare.scan import PreparedScan
 from neuronat.space.affine import spacing_mm
 
-__all__ = ["Answer", "answer_patchwise", "answer_whole", "find_brain"]
+__all__ = ["Answer", "Encoded", "Scene", "answer_patchwise", "answer_protocols", "answer_whole", "encode_scene"]
 
-LEAST_BRAIN_VOX = 300_000
-LEAST_SUPPORT = 0.52
-"""Overlap of the fitted shape with what the network takes for brain: 0.42 and 0.49 in noise, 0.57 to 0.85 in heads."""
-BRIDGE_VOX = 2
-"""What hangs on the brain by less than twice this is cut off, as eyes and vessels do."""
+MOST_TILE_VOX = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +45,81 @@ class Answer:
     channels: Callable[[], Iterator[NDArray[np.float32]]]
 
 
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A prepared brain and its coordinates (6, I, J, K), where to calculate, and what the user decided."""
+
+    brain: PreparedScan
+    coordinates: NDArray[np.float32]
+    device: torch.device
+    config: SegmentConfig
+
+    @property
+    def looks_twice(self) -> bool:
+        """Whether networks see the mirror image, too."""
+        return self.config.effort == "best"
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A network of whole scans, and what it has seen of one."""
+
+    net: ScanNetwork
+    features: ScanFeatures
+
+
+def answer_protocols(
+    prepared: PreparedScan, networks: Networks, config: SegmentConfig, progress: Progress
+) -> dict[str, Answer]:
+    """Let every model answer in its protocols.
+
+    Parameters
+    ----------
+    prepared : PreparedScan
+        The brain.
+    networks : Networks
+        Models and device.
+    config : SegmentConfig
+        What the user decided.
+    progress : callable
+        Takes the step's name and the share done.
+
+    Returns
+    -------
+    dict of str to Answer
+        By protocol. A DeepNAT's probabilities are averaged with those that networks of whole scans have for the same
+        protocol (decision 0039); fine labels agree with coarse ones of the same rater (decision 0029).
+
+    Raises
+    ------
+    ModelError
+        If the card's CRF numbers cannot be used.
+
+    Notes
+    -----
+    Source: [DEEPNAT], [NEURONET]; both together: ours.
+    """
+    progress("coordinates", 0.0)
+    scene = Scene(prepared, brain_coordinates(prepared.mask, prepared.affine), networks.device, config)
+    encoded = {model: encode_scene(model, scene, part_of(progress, 0.05, 0.15)) for model in networks.of_whole_scans}
+    answers: dict[str, Answer] = {}
+    for protocol, model in networks.by_protocol.items():
+        if model.whole is None:
+            seen = [encoded[other] for other in networks.opinions(protocol)]
+            opinions = [class_probabilities(e.net, e.features, protocol, prepared.mask) for e in seen]
+            answers[protocol] = answer_patchwise(model, scene, part_of(progress, 0.2, 0.65), opinions)
+    coarser = {protocol: answer.classes for protocol, answer in answers.items()}
+    for number, (protocol, model) in enumerate(networks.by_protocol.items()):
+        if model.whole is not None:
+            progress(protocol, 0.85 + 0.15 * number / len(networks.by_protocol))
+            answers[protocol] = answer_whole(model.schemes[protocol], encoded[model], prepared.mask, coarser)
+    return answers
+
+
 def answer_patchwise(
-    model: Model, prepared: PreparedScan, device: torch.device, progress: Progress, config: SegmentConfig
+    model: Model, scene: Scene, progress: Progress, opinions: Sequence[NDArray[np.float32]] = ()
 ) -> Answer:
-    """Let a DeepNAT label a prepared brain in tiles, and the CRF refine it.
+    """Let a DeepNAT label a prepared brain in tiles, average with other opinions (N, C), and let the CRF refine it.
 
     Raises
     ------
@@ -64,33 +130,45 @@ def answer_patchwise(
     -----
     Source: [DEEPNAT].
     """
-    progress("coordinates", 0.0)
-    coordinates = brain_coordinates(prepared.mask, prepared.affine)
-    rows = brain_probabilities(
-        {stage: net.to(device) for stage, net in model.patchwise.items()},
-        prepared.intensities,
-        coordinates,
-        prepared.mask,
-        DenseConfig(device=device, tile_vox=config.tile_vox),
-        lambda step, done: progress(step, 0.05 + 0.8 * done),
-    )
-    if config.has_crf:
+    prepared, scheme = scene.brain, next(iter(model.schemes.values()))
+    views = [_seen_by(model, scene, part_of(progress, 0.0, 0.4 if scene.looks_twice else 0.8))]
+    if scene.looks_twice:
+        views.append(_seen_mirrored(model, scene, scheme, part_of(progress, 0.4, 0.4)))
+    rows = _mean([_mean(views), *opinions])
+    if scene.config.has_crf:
         rows = _refined(rows, prepared, model, progress)
-    if not config.keeps_islands:
-        scheme = next(iter(model.schemes.values()))
+    if not scene.config.keeps_islands:
         rows = without_islands(rows, prepared.mask, spacing_mm(prepared.affine), scheme, IslandConfig())
     return Answer(rows.argmax(1).astype(np.uint8), rows.max(1), rows.sum(0, np.float64), lambda: iter(rows.T))
 
 
+def encode_scene(model: Model, scene: Scene, progress: Progress) -> Encoded:
+    """Let a network of whole scans see a prepared brain; smaller tiles of the configuration need less memory.
+
+    Raises
+    ------
+    ModelError
+        If the model labels patch by patch.
+
+    Notes
+    -----
+    Source: [NEURONET].
+    """
+    net: ScanNetwork | None = model.whole
+    if net is None:
+        raise ModelError(f"model {model.name}: labels patch by patch, not whole scans")
+    if scene.looks_twice and isinstance(net, UNet):
+        net = MirroredUNet(net, {name: scheme.mirrored_classes.tolist() for name, scheme in model.schemes.items()})
+    grey = scene.brain.intensities
+    channels = np.concatenate([grey[None], scene.coordinates]) if net.n_channels > 1 else scale_brightness(grey)[None]
+    tiles = TileConfig(device=scene.device, most_voxels=min(MOST_TILE_VOX, 16 * scene.config.tile_vox**3))
+    return Encoded(net, encode_scan(net.to(scene.device), channels, tiles, lambda done: progress("encoding", done)))
+
+
 def answer_whole(
-    model: Model,
-    prepared: PreparedScan,
-    protocols: tuple[str, ...],
-    tiles: TileConfig,
-    progress: Progress,
-    coarser: Mapping[str, NDArray[np.uint8]] = MappingProxyType({}),
-) -> Mapping[str, Answer]:
-    """Let a NeuroNet label a prepared brain in several protocols, in one pass; smaller tiles need less memory.
+    scheme: LabelScheme, encoded: Encoded, mask: NDArray[np.bool_], coarser: Mapping[str, NDArray[np.uint8]]
+) -> Answer:
+    """Label the voxels of a mask in a protocol from what a network has seen.
 
     `coarser` holds classes (N,) of coarse protocols found before; fine ones of the same rater agree with them.
 
@@ -98,24 +176,46 @@ def answer_whole(
     -----
     Source: [NEURONET].
     """
-    net = model.whole
-    if net is None:
-        raise ModelError(f"model {model.name}: labels patch by patch, not whole scans")
-    if net.n_channels > 1:
-        progress("coordinates", 0.0)
-        coordinates = brain_coordinates(prepared.mask, prepared.affine)
-        channels = np.concatenate([prepared.intensities[None], coordinates])
-    else:
-        channels = scale_brightness(prepared.intensities)[None]
-    features = encode_scan(net.to(tiles.device), channels, tiles, lambda done: progress("encoding", 0.1 + 0.6 * done))
-    answers = {}
-    for number, protocol in enumerate(protocols):
-        progress(protocol, 0.7 + 0.3 * number / len(protocols))
-        within = _coarser(model.schemes[protocol], coarser)
-        classes, certainty, masses = most_probable(net, features, protocol, prepared.mask, within)
-        later = partial(probability_channels, net, features, protocol, prepared.mask)
-        answers[protocol] = Answer(classes, certainty, masses, later)
-    return answers
+    net, features, protocol = encoded.net, encoded.features, scheme.name
+    classes, certainty, masses = most_probable(net, features, protocol, mask, _coarser(scheme, coarser))
+    return Answer(classes, certainty, masses, partial(probability_channels, net, features, protocol, mask))
+
+
+def _seen_by(model: Model, scene: Scene, progress: Progress) -> NDArray[np.float32]:
+    """Return a DeepNAT's probabilities (N, C)."""
+    return brain_probabilities(
+        {stage: net.to(scene.device) for stage, net in model.patchwise.items()},
+        scene.brain.intensities,
+        scene.coordinates,
+        scene.brain.mask,
+        DenseConfig(device=scene.device, tile_vox=scene.config.tile_vox),
+        progress,
+    )
+
+
+def _seen_mirrored(model: Model, scene: Scene, scheme: LabelScheme, progress: Progress) -> NDArray[np.float32]:
+    """Return a DeepNAT's probabilities (N, C) for the mirror image, with left and right given back."""
+    mask = scene.brain.mask
+    signs = np.ones((6, 1, 1, 1), np.float32)
+    signs[list(LEFT_RIGHT_CHANNELS)] = -1
+    mirrored = replace(
+        scene.brain,
+        mask=np.ascontiguousarray(mask[::-1]),
+        intensities=np.ascontiguousarray(scene.brain.intensities[::-1]),
+    )
+    coordinates = np.ascontiguousarray(scene.coordinates[:, ::-1]) * signs
+    rows = _seen_by(model, replace(scene, brain=mirrored, coordinates=coordinates), progress)
+    places = (np.cumsum(mirrored.mask) - 1).reshape(mask.shape)[::-1][mask]
+    given_back: NDArray[np.float32] = rows[places][:, scheme.mirrored_classes]
+    return given_back
+
+
+def _mean(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Average probabilities."""
+    total = rows[0]
+    for more in rows[1:]:
+        total = total + more
+    return total / np.float32(len(rows))
 
 
 def _coarser(scheme: LabelScheme, coarser: Mapping[str, NDArray[np.uint8]]) -> Coarser | None:
@@ -125,93 +225,6 @@ def _coarser(scheme: LabelScheme, coarser: Mapping[str, NDArray[np.uint8]]) -> C
         return None
     groups = load_scheme(name).classes_of(scheme.mapped_ids(np.array(scheme.ids), name))
     return Coarser(coarser[name], groups)
-
-
-def find_brain(model: Model, grey: NDArray[np.float32], device: torch.device, progress: Progress) -> NDArray[np.bool_]:
-    """Find the brain in a raw head.
-
-    Parameters
-    ----------
-    model : Model
-        One with the protocol `brain`.
-    grey : (I, J, K) float32
-        Grey values on the working grid, any scale.
-    device : torch.device
-        Where to calculate.
-    progress : callable
-        Takes the step's name and the share done.
-
-    Returns
-    -------
-    (I, J, K) bool
-        The largest part that looks like brain, without holes and without what hangs on it by a thin bridge.
-
-    Raises
-    ------
-    UnusableInputError
-        If nothing of a brain's size does.
-
-    Notes
-    -----
-    Source: ours.
-    """
-    net = model.whole
-    if net is None:
-        raise ModelError(f"model {model.name}: cannot find the brain in a raw head")
-    step = model.card.stages["whole"].step_vox
-    coarse = _block_means(scale_brightness(grey), step)
-    config = TileConfig(device=device)
-    features = encode_scan(net.to(device), coarse[None], config, lambda done: progress("finding the brain", 0.8 * done))
-    rows = class_probabilities(net, features, "brain", np.ones(coarse.shape, bool))
-    share = rows[:, 1].reshape(coarse.shape)
-    progress("finding the brain", 0.8)
-    shape = fit_shape(share, float(step))
-    if (support := 2 * float((share * shape).sum()) / float(share.sum() + shape.sum())) < LEAST_SUPPORT:
-        raise UnusableInputError(
-            f"does not look like a human head: what looks like brain in it has not a brain's shape "
-            f"(overlap {support:.2f} of 1); check it, or give a brain mask with --mask"
-        )
-    body = _body(_refine(weigh_by_shape(share, shape), step, grey.shape) > 0.5)
-    if body.sum() < LEAST_BRAIN_VOX:
-        raise UnusableInputError(
-            f"holds no brain that could be found (the largest part like one has {body.sum() / 1000:.0f} ml); "
-            f"check that it is a T1-weighted head, or give a brain mask with --mask"
-        )
-    filled: NDArray[np.bool_] = ndimage.binary_fill_holes(body)
-    return filled
-
-
-def _body(is_brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the largest part of (I, J, K) that stays in one piece when bridges are cut."""
-    parts, n_parts = ndimage.label(ndimage.binary_erosion(is_brain, iterations=BRIDGE_VOX))
-    if n_parts == 0:
-        return np.zeros_like(is_brain)
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    body: NDArray[np.bool_] = ndimage.binary_dilation(parts == sizes.argmax(), iterations=BRIDGE_VOX + 1, mask=is_brain)
-    return body
-
-
-def _block_means(grey: NDArray[np.float32], step: int) -> NDArray[np.float32]:
-    """Average (I, J, K) values over cubes of `step` voxels; the last ones are filled up by repeating the border."""
-    if step == 1:
-        return grey
-    padded = np.pad(grey, [(0, -extent % step) for extent in grey.shape], mode="edge")
-    i, j, k = (extent // step for extent in padded.shape)
-    means: NDArray[np.float32] = padded.reshape(i, step, j, step, k, step).mean((1, 3, 5))
-    return means
-
-
-def _refine(coarse: NDArray[np.float32], step: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Interpolate values of cubes of `step` voxels linearly at the voxels of a grid of `shape`."""
-    if step == 1:
-        return coarse
-    fine = functional.interpolate(
-        torch.from_numpy(coarse)[None, None], scale_factor=step, mode="trilinear", align_corners=False
-    )
-    i, j, k = shape
-    inside: NDArray[np.float32] = fine[0, 0, :i, :j, :k].numpy()
-    return inside
 
 
 def _refined(

@@ -21,7 +21,7 @@ from neuronat.pipeline.baseline_plan import METHODS, BaselineConfig, Job, plan_b
 from neuronat.pipeline.outputs import DISCLAIMER, require_same_tables, staged, write_json, write_table
 from neuronat.pipeline.segment import Inputs, read_inputs
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress
-from neuronat.pipeline.targets import prepare_brain
+from neuronat.pipeline.targets import prepare_stripped
 from neuronat.prepare.conform import labels_to_native
 from neuronat.prepare.joint import fuse_jointly
 from neuronat.prepare.registration import QUALITIES
@@ -121,7 +121,7 @@ def _run(job: Job, out: Path, progress: Progress) -> BaselineOutcome:
     inputs = read_inputs(job.scan, job.config)
     progress(f"{job.stem}: preparing", 0.0)
     with naming(job.scan):
-        prepared = prepare_brain(inputs, job.config)
+        prepared = prepare_stripped(inputs, job.config)
     made_from = {name: digest for name, digest in job.wanted.inputs.items() if not name.startswith("atlas ")}
     registered = register_atlases(
         Target(job.stem, prepared, made_from | reading_settings(job.config), job.config.n_threads),

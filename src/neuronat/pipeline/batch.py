@@ -100,8 +100,8 @@ def segment_files(
 
 def load_protocols(config: SegmentConfig) -> tuple[tuple[Model, ...], dict[str, Model]]:
     """Load the models of a configuration; return them, and which of them answers in which protocol."""
-    models = load_models(config.models)
-    return tuple(models), dict(chosen_protocols(models, config))
+    models = load_models(config.models, config.effort)
+    return models, chosen_protocols(models, config)
 
 
 def place_networks(models: Sequence[Model], protocols: Mapping[str, Model], config: SegmentConfig) -> Networks:

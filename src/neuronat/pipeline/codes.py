@@ -4,7 +4,7 @@ import errno
 
 from neuronat.errors import MemoryShortError, NeuronatError, OutputError
 
-__all__ = ["code_of", "is_memory_error"]
+__all__ = ["BUG", "code_of", "is_memory_error"]
 
 BUG = 70
 CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})

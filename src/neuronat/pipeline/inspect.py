@@ -98,7 +98,7 @@ def inspect_scan(path: Path, config: SegmentConfig) -> Inspection:
             require_no_doubt((*scan.warnings, *doubts), strict=config.strict)
             require_memory(scan.volume, mask, config.reading)
             if mask is None:
-                require_stripper(config.models)
+                require_stripper(config.models, config.effort)
                 require_structure(scan.volume.values)
     except NeuronatError as error:
         refusal = error

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 
 from neuronat.errors import UnusableInputError, UsageError
+from neuronat.labels.scheme import BRAIN
 from neuronat.nets.store import Model, load_model, read_model_card, shipped_models
 from neuronat.pipeline.settings import SegmentConfig
 
 __all__ = [
-    "BRAIN",
     "DEFAULT_MODELS",
     "DEFAULT_PROTOCOLS",
     "REFINES",
@@ -20,12 +20,11 @@ __all__ = [
     "require_stripper",
 ]
 
-BRAIN = "brain"
-"""The protocol of brain masks; its answer is the mask, not a label map."""
 STRIPPER = "brain"
 """The shipped model that finds the brain in a raw head."""
 NO_STRIPPER = "is a raw head, and no model at hand finds the brain in it; remove the skull, or give a brain --mask"
-DEFAULT_MODELS = ("deepnat", "neuronet")
+DEFAULT_MODELS = {"usual": ("deepnat", "neuronet"), "fast": ("neuronet",), "best": ("deepnat", "neuronet")}
+"""By effort."""
 DEFAULT_PROTOCOLS = ("deepnat25", "neuromorphometrics")
 REFINES = {"neuromorphometrics": "deepnat25"}
 """Fine protocols whose labels have to agree with a coarse one's, if another model gave that (decision 0029)."""
@@ -39,6 +38,22 @@ class Networks:
     device: torch.device
     models: tuple[Model, ...] = ()
 
+    def opinions(self, protocol: str) -> tuple[Model, ...]:
+        """Models of whole scans that a DeepNAT hears in its protocol: all at hand that know it."""
+        asked = self.by_protocol[protocol]
+        if asked.whole is not None:
+            return ()
+        ids = asked.schemes[protocol].ids
+        knowing = (model for model in self.models if model.whole is not None and protocol in model.schemes)
+        return tuple(model for model in knowing if model.schemes[protocol].ids == ids)
+
+    @property
+    def of_whole_scans(self) -> tuple[Model, ...]:
+        """The models of whole scans that answer in a protocol, or are heard there."""
+        answering = [model for model in self.by_protocol.values() if model.whole is not None]
+        heard = [model for protocol in self.by_protocol for model in self.opinions(protocol)]
+        return tuple(dict.fromkeys([*answering, *heard]))
+
     @property
     def stripper(self) -> Model:
         """The model that finds the brain in a raw head; UnusableInputError if none does."""
@@ -48,28 +63,30 @@ class Networks:
         raise UnusableInputError(NO_STRIPPER)
 
 
-def load_models(names: Sequence[str]) -> tuple[Model, ...]:
+def load_models(names: Sequence[str], effort: str = "usual") -> tuple[Model, ...]:
     """Load models by name or folder, by default those installed; and the one that finds brains, if none named does."""
-    named = tuple(load_model(name) for name in _at_hand(names))
+    named = tuple(load_model(name) for name in _at_hand(names, effort))
     if any(BRAIN in model.schemes for model in named) or STRIPPER not in shipped_models():
         return named
     return (*named, load_model(STRIPPER))
 
 
-def require_stripper(names: Sequence[str]) -> None:
+def require_stripper(names: Sequence[str], effort: str = "usual") -> None:
     """Raise UnusableInputError if no model finds the brain in a raw head; their cards alone are read.
 
     Notes
     -----
     Source: ours.
     """
-    if STRIPPER not in shipped_models() and not any(BRAIN in read_model_card(n).schemes for n in _at_hand(names)):
+    if STRIPPER not in shipped_models() and not any(
+        BRAIN in read_model_card(n).schemes for n in _at_hand(names, effort)
+    ):
         raise UnusableInputError(NO_STRIPPER)
 
 
-def _at_hand(names: Sequence[str]) -> Sequence[str]:
+def _at_hand(names: Sequence[str], effort: str) -> Sequence[str]:
     """Return the models named, or the default ones that are installed."""
-    return names or [name for name in DEFAULT_MODELS if name in shipped_models()]
+    return names or [name for name in DEFAULT_MODELS[effort] if name in shipped_models()]
 
 
 def chosen_protocols(models: Sequence[Model], config: SegmentConfig) -> dict[str, Model]:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from neuronat.errors import UnusableInputError
 from neuronat.labels.scheme import load_scheme
 from neuronat.measure.scores import StructureScore, map_together, score_structures
-from neuronat.pipeline.device import choose_device, limit_threads
-from neuronat.pipeline.networks import Networks, chosen_protocols, load_models
+from neuronat.pipeline.batch import load_protocols, place_networks
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.segment import Inputs, mask_of, read_inputs, segment_scan
 from neuronat.pipeline.settings import SegmentConfig
@@ -71,9 +70,7 @@ def segment(
     """
     if model is not None:
         config = replace(config, models=(str(model),))
-    models = load_models(config.models)
-    networks = Networks(chosen_protocols(models, config), choose_device(config.device), models)
-    limit_threads(config.n_threads)
+    networks = place_networks(*load_protocols(config), config)
     if isinstance(scan, str | Path):
         return segment_scan(read_inputs(Path(scan), config), networks, config)
     held = _scan_in_memory(scan, config)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuronat.errors import UnusableInputError
-from neuronat.infer.tiles import TileConfig
 from neuronat.measure.agreement import measure_agreement
 from neuronat.measure.doubts import (
     border_doubts,
@@ -22,12 +21,13 @@ from neuronat.measure.doubts import (
 from neuronat.measure.plausible import COMMON, Finding
 from neuronat.measure.volumes import is_coarse, structure_volumes
 from neuronat.nets.store import Model
-from neuronat.pipeline.answers import Answer, answer_patchwise, answer_whole, find_brain
+from neuronat.pipeline.answers import answer_protocols
+from neuronat.pipeline.finder import find_brain
 from neuronat.pipeline.judge import judge_result
 from neuronat.pipeline.memory import require_memory
 from neuronat.pipeline.networks import Networks
 from neuronat.pipeline.result import BrainProbabilities, Result
-from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, result_settings
+from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, part_of, result_settings
 from neuronat.prepare.conform import labels_to_native, plan_grid, to_working
 from neuronat.prepare.mask import is_raw_head, require_mask, require_stripped_mask
 from neuronat.prepare.scan import PreparedScan, prepare_scan, uncrop
@@ -38,7 +38,7 @@ from neuronat.space.reading import read_scan
 from neuronat.space.scan import ReadOptions, Scan
 from neuronat.space.volume import LabelMap
 
-__all__ = ["Inputs", "mask_of", "read_inputs", "segment_scan"]
+__all__ = ["Inputs", "mask_of", "prepare_brain", "read_inputs", "segment_scan"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,14 +122,10 @@ def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, prog
     Source: [DEEPNAT]; the gates are ours.
     """
     if inputs.mask is None:
-        inputs = _stripped(inputs, networks, _part(progress, 0.0, 0.1))
+        inputs = _stripped(inputs, networks, part_of(progress, 0.0, 0.1))
     progress("preparing", 0.1)
-    prepared = prepare_scan(inputs.scan.volume, _mask(inputs))
-    doubts = brain_doubts(prepared.mask, prepared.affine) + contrast_doubts(
-        prepared.intensities, prepared.mask, prepared.affine
-    )
-    _require_brain(doubts, config)
-    answers = _answers(prepared, networks, config, _part(progress, 0.15, 0.83))
+    prepared, doubts = prepare_brain(inputs, config)
+    answers = answer_protocols(prepared, networks, config, part_of(progress, 0.15, 0.83))
     computed = {
         protocol: BrainProbabilities(
             answers[protocol],
@@ -146,6 +142,26 @@ def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, prog
     labels = {protocol: _label_map(found) for protocol, found in computed.items()}
     progress("measuring", 0.98)
     return _result(inputs, config, networks, computed, labels, doubts)
+
+
+def prepare_brain(inputs: Inputs, config: SegmentConfig) -> tuple[PreparedScan, tuple[str, ...]]:
+    """Prepare a scan with its mask, and name what speaks against a T1 of a brain, which is refused unless forced.
+
+    Raises
+    ------
+    UnusableInputError
+        If there is no mask, or the scan does not look like a T1 of a brain and is not forced.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    prepared = prepare_scan(inputs.scan.volume, _mask(inputs))
+    doubts = brain_doubts(prepared.mask, prepared.affine) + contrast_doubts(
+        prepared.intensities, prepared.mask, prepared.affine
+    )
+    _require_brain(doubts, config)
+    return prepared, doubts
 
 
 def _require_brain(doubts: tuple[str, ...], config: SegmentConfig) -> None:
@@ -182,28 +198,6 @@ def _mask(inputs: Inputs) -> NDArray[np.bool_]:
     if inputs.mask is None:
         raise UnusableInputError("has no brain mask; give one with --mask")
     return inputs.mask
-
-
-def _answers(
-    prepared: PreparedScan, networks: Networks, config: SegmentConfig, progress: Progress
-) -> dict[str, Answer]:
-    """Let every model answer in its protocols."""
-    by_model: dict[str, list[str]] = {}
-    models = {model.name: model for model in networks.by_protocol.values()}
-    for protocol, model in networks.by_protocol.items():
-        by_model.setdefault(model.name, []).append(protocol)
-    answers: dict[str, Answer] = {}
-    tiles = TileConfig(device=networks.device, most_voxels=min(4_000_000, 16 * config.tile_vox**3))
-    in_turn = sorted(by_model.items(), key=lambda item: models[item[0]].whole is not None)  # coarse labels first
-    for number, (name, protocols) in enumerate(in_turn):
-        part = _part(progress, number / len(by_model), 1 / len(by_model))
-        model = models[name]
-        if model.whole is not None:
-            coarser = {protocol: answer.classes for protocol, answer in answers.items()}
-            answers |= answer_whole(model, prepared, tuple(protocols), tiles, part, coarser)
-        else:
-            answers[protocols[0]] = answer_patchwise(model, prepared, networks.device, part, config)
-    return answers
 
 
 def _label_map(found: BrainProbabilities) -> LabelMap:
@@ -261,7 +255,7 @@ def _result(
 def _provenance(inputs: Inputs, config: SegmentConfig, networks: Networks) -> dict[str, Any]:
     """Say how a result came about: names of files, never their paths."""
     finders = [inputs.finder] if inputs.finder else []
-    used = {model.name: model for model in (*finders, *networks.by_protocol.values())}
+    used = {model.name: model for model in (*finders, *networks.by_protocol.values(), *networks.of_whole_scans)}
     return {
         "Sources": list(inputs.names),
         "SpatialReference": inputs.scan.name if config.space == "native" else "1 mm, RAS, of " + inputs.scan.name,
@@ -282,8 +276,3 @@ def _provenance(inputs: Inputs, config: SegmentConfig, networks: Networks) -> di
         "Device": str(networks.device),
         **({"Fallback": config.fallback} if config.fallback else {}),
     }
-
-
-def _part(progress: Progress, start: float, share: float) -> Progress:
-    """Let a step that counts from 0 to 1 report its share of the whole."""
-    return lambda step, done: progress(step, start + share * done)

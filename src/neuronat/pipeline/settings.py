@@ -8,12 +8,13 @@ from typing import Any
 from neuronat.errors import ConfigError
 from neuronat.space.scan import ReadOptions
 
-__all__ = ["Progress", "SegmentConfig", "lacks_report", "no_progress", "result_settings"]
+__all__ = ["Progress", "SegmentConfig", "lacks_report", "no_progress", "part_of", "result_settings"]
 
 Progress = Callable[[str, float], None]
 """Takes the name of the step at hand and the share of the whole that is done, in [0, 1]."""
 
 CHOICES = {
+    "effort": ("usual", "fast", "best"),
     "stripped": ("auto", "yes", "no"),
     "space": ("native", "working"),
     "file_format": ("nii.gz", "mgz"),
@@ -24,18 +25,20 @@ CHOICES = {
 class SegmentConfig:
     """How scans are segmented.
 
-    `models`: names or folders; those of the default pipeline if empty. `protocols`: which of theirs, all if
-    empty. `mask`: brain mask of the one scan. `stripped`: whether the scan is 0 outside the brain. `space`: the grid
-    of the outputs, the scan's own or the working grid. `keeps_islands`: small pieces far from a structure's body
-    stay. `has_report`: write a page to look at; `has_stats`: a file like FreeSurfer's aseg.stats; `has_luts`: colour
-    tables for viewers; `has_freesurfer_ids`: labels once more in FreeSurfer's ids. `n_threads`: None for torch's own
-    choice. `force` lifts the refusals of scans that do not look like a T1 of a brain. `overwrite`: replace a result
-    of other scans, models or settings. `strict`: refuse what else would only get a warning. `tile_vox`: edge of the
-    tiles, which bounds memory and changes no label. `fallback`: what a cohort changed after a first attempt failed; it
-    stands in the sidecars.
+    `models`: names or folders; those of the default pipeline if empty. `effort`: `fast` takes the fastest of these
+    alone, with `best` networks see the mirror image, too. `protocols`: which of theirs, all if empty. `mask`: brain
+    mask of the one scan. `stripped`: whether the scan is 0 outside the brain. `space`: the grid of the outputs, the
+    scan's own or the working grid. `keeps_islands`: small pieces far from a structure's body stay. `has_report`:
+    write a page to look at; `has_stats`: a file like FreeSurfer's aseg.stats; `has_luts`: colour tables for
+    viewers; `has_freesurfer_ids`: labels once more in FreeSurfer's ids. `n_threads`: None for torch's own choice.
+    `force` lifts the refusals of scans that do not look like a T1 of a brain. `overwrite`: replace a result of
+    other scans, models or settings. `strict`: refuse what else would only get a warning. `tile_vox`: edge of the
+    tiles, which bounds memory and changes no label. `fallback`: what a cohort changed after a first attempt failed;
+    it stands in the sidecars.
     """
 
     models: tuple[str, ...] = ()
+    effort: str = "usual"
     protocols: tuple[str, ...] = ()
     mask: Path | None = None
     stripped: str = "auto"
@@ -61,6 +64,8 @@ class SegmentConfig:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}")
+        if self.effort == "fast" and self.models:
+            raise ConfigError("the fast way chooses the model itself; leave out the model or --fast")
         if self.n_threads is not None and self.n_threads < 1:
             raise ConfigError(f"n_threads must be at least 1; got {self.n_threads}")
         if self.reading.force != self.force:
@@ -80,6 +85,7 @@ def result_settings(config: SegmentConfig) -> dict[str, Any]:
     False
     """
     return {
+        "effort": config.effort,
         "protocols": list(config.protocols),
         "stripped": config.stripped,
         "crf": config.has_crf,
@@ -101,6 +107,11 @@ def result_settings(config: SegmentConfig) -> dict[str, Any]:
 
 def no_progress(_step: str, _done: float) -> None:
     """Show nothing."""
+
+
+def part_of(progress: Progress, start: float, share: float) -> Progress:
+    """Let a step that counts from 0 to 1 report its share of the whole."""
+    return lambda step, done: progress(step, start + share * done)
 
 
 def lacks_report(difference: str) -> bool:

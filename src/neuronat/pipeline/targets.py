@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from neuronat import __version__
 from neuronat.errors import NeuronatError, UnusableInputError, UsageError
 from neuronat.labels.scheme import load_scheme
-from neuronat.measure.doubts import brain_doubts, contrast_doubts
 from neuronat.pipeline.outputs import DISCLAIMER, require_same_tables, staged, write_json, write_table
 from neuronat.pipeline.plan import require_distinct
-from neuronat.pipeline.segment import Inputs, read_inputs
+from neuronat.pipeline.segment import Inputs, prepare_brain, read_inputs
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress
 from neuronat.prepare.conform import labels_to_native
-from neuronat.prepare.scan import PreparedScan, prepare_scan, uncrop
+from neuronat.prepare.scan import PreparedScan, uncrop
 from neuronat.prepare.tissue import TissueTool, require_tool, tissue_map
 from neuronat.record import (
     Marker,
@@ -37,7 +36,7 @@ from neuronat.space.loading import naming
 from neuronat.space.reading import hash_of_scan
 from neuronat.space.volume import LabelMap
 
-__all__ = ["Target", "TargetOutcome", "plan_targets", "prepare_brain", "target_files"]
+__all__ = ["Target", "TargetOutcome", "plan_targets", "prepare_stripped", "target_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +187,7 @@ def _run(targets: Sequence[Target], out: Path, config: SegmentConfig, progress: 
     try:
         inputs = read_inputs(targets[0].scan, config)
         with naming(targets[0].scan):
-            prepared = prepare_brain(inputs, config)
+            prepared = prepare_stripped(inputs, config)
     except Exception as error:
         logger.debug("%s failed", stem, exc_info=True)
         for target in targets:
@@ -204,28 +203,11 @@ def _run(targets: Sequence[Target], out: Path, config: SegmentConfig, progress: 
             yield TargetOutcome(target=target, state="failed", failure=error)
 
 
-def prepare_brain(inputs: Inputs, config: SegmentConfig) -> PreparedScan:
-    """Prepare a scan with its mask; what does not look like a T1 of a brain is refused unless forced.
-
-    Raises
-    ------
-    UnusableInputError
-        If there is no mask, or the scan does not look like a T1 of a brain and is not forced.
-
-    Notes
-    -----
-    Source: ours.
-    """
+def prepare_stripped(inputs: Inputs, config: SegmentConfig) -> PreparedScan:
+    """Prepare a scan that has a mask; UnusableInputError for a raw head, and as `prepare_brain` raises it."""
     if inputs.mask is None:
         raise UnusableInputError("is a raw head; give its brain --mask (neuronat segment writes one)")
-    prepared = prepare_scan(inputs.scan.volume, inputs.mask)
-    doubts = brain_doubts(prepared.mask, prepared.affine) + contrast_doubts(
-        prepared.intensities, prepared.mask, prepared.affine
-    )
-    if doubts and not config.force:
-        raise UnusableInputError(
-            f"does not look like a T1-weighted human brain: {'; '.join(doubts)}; check it, or use --force"
-        )
+    prepared, _ = prepare_brain(inputs, config)
     return prepared
 
 

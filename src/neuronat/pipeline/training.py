@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from neuronat import __version__
-from neuronat.config import Recipe, WholeRecipe, read_recipe, resolved_path
+from neuronat.config import NO_CHANGES, Recipe, WholeRecipe, read_recipe, resolved_path
 from neuronat.errors import ConfigError
 from neuronat.labels.scheme import LabelScheme, load_scheme
 from neuronat.nets.card import Accuracy, ModelCard, StageSpec, TrainingRecord
@@ -34,7 +35,9 @@ FOREGROUND = LabelScheme("foreground", (0, 1), ("Background", "Foreground"), ("#
 Progress = Callable[[str, float], None]
 
 
-def train_recipe(path: Path, budget: Budget, progress: Progress) -> Path | None:
+def train_recipe(
+    path: Path, budget: Budget, progress: Progress, changes: Mapping[str, Any] = NO_CHANGES
+) -> Path | None:
     """Train the model that a recipe describes, as far as the minutes carry.
 
     Parameters
@@ -45,6 +48,8 @@ def train_recipe(path: Path, budget: Budget, progress: Progress) -> Path | None:
         Device, minutes, resume.
     progress : callable
         Takes a line of text and the share of the stage done, in [0, 1].
+    changes : mapping, optional
+        What replaces keys of the recipe (`config.read_recipe`).
 
     Returns
     -------
@@ -63,7 +68,7 @@ def train_recipe(path: Path, budget: Budget, progress: Progress) -> Path | None:
     Source: [DEEPNAT] training.
     """
     began = time.monotonic()
-    recipe = read_recipe(path)
+    recipe = read_recipe(path, changes)
     if isinstance(recipe, WholeRecipe):
         return train_whole(recipe, path, budget, progress)
     protocol, folder = load_scheme(recipe.protocol), resolved_path(recipe.folder, path)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from neuronat.config import WholeRecipe, resolved_path
 from neuronat.errors import ConfigError, MissingInputError
-from neuronat.labels.scheme import LabelScheme, load_scheme
+from neuronat.labels.scheme import BRAIN, LabelScheme, load_scheme
 from neuronat.pipeline.material import held_out_names
-from neuronat.pipeline.networks import BRAIN
 from neuronat.record import write_text
 from neuronat.train.gathering import pack_head, pack_protocol_scan
 from neuronat.train.protocols import find_protocol_scans

@@ -11,14 +11,13 @@ import torch
 from neuronat import __version__
 from neuronat.config import WholeRecipe, resolved_path
 from neuronat.errors import ConfigError, LabelError
-from neuronat.labels.scheme import LabelScheme, load_scheme
+from neuronat.labels.scheme import BRAIN, LabelScheme, load_scheme
 from neuronat.nets.card import Accuracy, ModelCard, ScanSpec, StageSpec, TrainingRecord
 from neuronat.nets.network import build_network
 from neuronat.nets.neuronet import NeuroNet
 from neuronat.nets.store import Model, load_model, save_model
 from neuronat.nets.unet import UNet
 from neuronat.pipeline.budget import Budget
-from neuronat.pipeline.networks import BRAIN
 from neuronat.pipeline.whole_material import Material, packed_volumes
 from neuronat.train.course import Course, Exercise, follow_course
 from neuronat.train.crops import CropConfig, CropSource, draw_crop
@@ -100,7 +99,7 @@ def _validated(
     device = next(net.parameters()).device
     if BRAIN not in material.protocols:
         return validate_whole(net, material.held_out, material.protocols, device, progress)
-    held = make_source(replace(material, training=material.held_out), device)
+    held = make_source(replace(material, training=material.held_out, heads=[]), device)
     return {BRAIN: validate_brain(net, replace(held, heads=source.heads), recipe.crops, progress)}
 
 

@@ -5,7 +5,14 @@ import resource
 import sys
 from pathlib import Path
 
-__all__ = ["cgroup_folders", "free_memory_bytes", "peak_memory_bytes", "reset_peak_memory", "system_lines"]
+__all__ = [
+    "cgroup_folders",
+    "free_memory_bytes",
+    "peak_memory_bytes",
+    "process_peak_bytes",
+    "reset_peak_memory",
+    "system_lines",
+]
 
 VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
@@ -72,11 +79,14 @@ def cgroup_folders(controller: str, root: Path = Path("/")) -> tuple[Path, ...]:
 
 def peak_memory_bytes() -> int:
     """Return the most memory that this process has held since `reset_peak_memory`, or since it began."""
-    for line in system_lines(Path("/proc/self/status")):
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return process_peak_bytes("self") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def process_peak_bytes(process: int | str) -> int:
+    """Return the most memory that a process, by its number or `self`, has held; 0 where the system does not say."""
+    lines = system_lines(Path(f"/proc/{process}/status"))
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def reset_peak_memory() -> None:

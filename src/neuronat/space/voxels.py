@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from neuronat.errors import LabelError, UnusableInputError
 from neuronat.labels.scheme import LabelScheme
@@ -16,6 +17,7 @@ __all__ = [
     "grey_values",
     "intensity_warnings",
     "is_label_like",
+    "largest_part",
     "mend",
     "require_contrast",
     "require_known",
@@ -199,3 +201,11 @@ def require_known(ids: NDArray[np.int32], scheme: LabelScheme) -> None:
     if strange:
         listed = ", ".join(f"{index} ({n} voxels)" for index, n in strange[:10])
         raise LabelError(f"ids {listed} are not in the scheme {scheme.name}; map them or use another scheme")
+
+
+def largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the largest connected part of an (I, J, K) mask; nothing of an empty one."""
+    parts, _ = ndimage.label(mask)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return np.asarray(mask & (parts == sizes.argmax()))

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from neuronat.errors import ShapeError
 
-__all__ = ["STEP", "VENTRICLE_REACH_VOX", "ageing_fields"]
+__all__ = ["STEP", "VENTRICLE_REACH_VOX", "ageing_fields", "is_ageing_ventricle"]
 
 VENTRICLE_REACH_VOX = 7.0
 SULCUS_REACH_VOX = 2.0
@@ -56,3 +56,9 @@ def _inward(mask: NDArray[np.bool_], reach_vox: float) -> NDArray[np.float32]:
     length = np.sqrt((field**2).sum(0))
     strong = length[length > 0.05 * length.max()] if length.max() > 0 else np.ones(1, np.float32)
     return field / np.float32(np.percentile(strong, 95))
+
+
+def is_ageing_ventricle(name: str) -> bool:
+    """Tell whether a structure's name is that of a ventricle that grows with age."""
+    plain = name.lower().replace("-", " ")
+    return "4th" not in plain and ("ventricle" in plain or "lat vent" in plain)

@@ -11,6 +11,7 @@ from torch.nn import functional
 from neuronat.errors import UnusableInputError
 from neuronat.space.affine import nearest_axes, reorient, reoriented_affine
 from neuronat.space.volume import LabelMap, Volume
+from neuronat.space.voxels import largest_part
 from neuronat.synth.fields import smooth_noise
 from neuronat.synth.paint import CSF, FIRST_OUTSIDE, brain_of, paint, palette
 from neuronat.synth.specimen import Specimen
@@ -89,8 +90,7 @@ def _painted(ids: NDArray[np.integer], generator: torch.Generator) -> NDArray[np
 
 def _largest_part(specimen: Specimen) -> Specimen:
     """Keep the largest part of the mask."""
-    parts, _ = ndimage.label(specimen.mask)
-    inside = parts == np.bincount(parts[specimen.mask]).argmax()
+    inside = largest_part(specimen.mask)
     labels = LabelMap(np.where(inside, specimen.labels.ids, 0), specimen.volume.affine, specimen.labels.scheme)
     return replace(specimen, mask=inside, labels=labels, tissue=np.where(inside, specimen.tissue, 0))
 

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from neuronat.space.voxels import largest_part
 from neuronat.synth.degrade import blurred
 from neuronat.synth.fields import smooth_noise, uniform
 
@@ -35,12 +36,7 @@ def brain_of(ids: NDArray[np.integer]) -> NDArray[np.bool_]:
     -----
     Source: ours; nothing outside the dura is taken in.
     """
-    is_tissue = (ids > 0) & (ids < FIRST_OUTSIDE) & (ids != CSF)
-    parts, n_parts = ndimage.label(is_tissue)
-    if n_parts > 1:
-        sizes = np.bincount(parts.ravel())
-        sizes[0] = 0
-        is_tissue = parts == sizes.argmax()
+    is_tissue = largest_part((ids > 0) & (ids < FIRST_OUTSIDE) & (ids != CSF))
     closed = ndimage.binary_closing(np.pad(is_tissue, CLOSING_VOX + 2), iterations=CLOSING_VOX)
     inner = slice(CLOSING_VOX + 2, -CLOSING_VOX - 2)
     filled: NDArray[np.bool_] = ndimage.binary_fill_holes(closed[inner, inner, inner]) & (ids < FIRST_OUTSIDE)

@@ -14,10 +14,10 @@ from scipy import ndimage
 from neuronat.errors import GridError, UnusableInputError
 from neuronat.space.files import write_label_map, write_mask, write_volume
 from neuronat.space.volume import LabelMap, Volume
+from neuronat.synth.tissue import FLUID, GREY, WHITE
 
-__all__ = ["FLUID", "GREY", "WHITE", "Specimen", "file_names", "make_specimen", "moved", "write_specimen"]
+__all__ = ["Specimen", "file_names", "make_specimen", "moved", "write_specimen"]
 
-FLUID, GREY, WHITE = 1, 2, 3
 LEAST_SHARE_OF_WHITE = 1e-3
 MARGIN_VOX = 2
 UNTIED_VOX = np.array([1.0e-3, 0.7e-3, 0.5e-3], np.float32).reshape(3, 1, 1, 1)

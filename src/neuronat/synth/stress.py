@@ -16,9 +16,10 @@ from scipy import ndimage
 from neuronat.errors import ConfigError
 from neuronat.space.affine import spacing_mm
 from neuronat.space.volume import LabelMap, Volume
-from neuronat.synth.ageing import STEP, ageing_fields
+from neuronat.synth.ageing import STEP, ageing_fields, is_ageing_ventricle
 from neuronat.synth.fields import interpolate, smooth_noise
-from neuronat.synth.specimen import FLUID, GREY, WHITE, Specimen, moved
+from neuronat.synth.specimen import Specimen, moved
+from neuronat.synth.tissue import FLUID, GREY, WHITE
 
 __all__ = [
     "AGED_MILD",
@@ -83,7 +84,7 @@ def aged(specimen: Specimen, config: AgedConfig, generator: torch.Generator) -> 
     """
     ids, scheme = specimen.labels.ids, specimen.labels.scheme
     names = dict(zip(scheme.ids, scheme.names, strict=True))
-    ventricles = np.isin(ids, [index for index, name in names.items() if _is_ventricle(name)])
+    ventricles = np.isin(ids, [index for index, name in names.items() if is_ageing_ventricle(name)])
     grey_values = specimen.volume.values
     inner = float(np.median(grey_values[ventricles])) if ventricles.any() else specimen.levels[0]
     is_dark = (
@@ -231,12 +232,6 @@ ALTERATIONS: Mapping[str, Alteration] = {
     "contrast": lambda specimen, _: other_contrast(specimen),
 }
 """The stress set by kind; `plain` is the scan as it is."""
-
-
-def _is_ventricle(name: str) -> bool:
-    """Tell whether a structure's name is that of a ventricle that grows with age."""
-    plain = name.lower().replace("-", " ")
-    return "4th" not in plain and ("ventricle" in plain or "lat vent" in plain)
 
 
 def _voxels(shape: tuple[int, ...]) -> torch.Tensor:

@@ -9,7 +9,7 @@ from neuronat.errors import ConfigError
 from neuronat.synth.degrade import blurred
 from neuronat.synth.fields import smooth_noise, uniform
 
-__all__ = ["TissueConfig", "vary_tissue"]
+__all__ = ["FLUID", "GREY", "WHITE", "TissueConfig", "vary_tissue"]
 
 FLUID, GREY, WHITE = 1, 2, 3
 

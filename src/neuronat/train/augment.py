@@ -5,12 +5,11 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor
 
+from neuronat.coords.spectral import LEFT_RIGHT_CHANNELS
 from neuronat.errors import ConfigError
 from neuronat.train.examples import Block
 
-__all__ = ["LEFT_RIGHT_CHANNELS", "AugmentConfig", "augment_blocks", "mirror_blocks"]
-
-LEFT_RIGHT_CHANNELS = (0, 3)
+__all__ = ["AugmentConfig", "augment_blocks", "mirror_blocks"]
 
 
 @dataclass(frozen=True, kw_only=True)

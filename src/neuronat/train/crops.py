@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from neuronat.coords.spectral import LEFT_RIGHT_CHANNELS
 from neuronat.errors import ConfigError
 from neuronat.prepare.intensity import scale_brightness
 from neuronat.synth.degrade import DegradeConfig, blurred, degrade
 from neuronat.synth.fields import DeformConfig, interpolate, random_places, smooth_noise, uniform
 from neuronat.synth.paint import CSF, FIRST_OUTSIDE, clutter, paint, palette
 from neuronat.synth.tissue import TissueConfig, vary_tissue
-from neuronat.train.augment import LEFT_RIGHT_CHANNELS
 from neuronat.train.volumes import GREY_STEP, HeadVolume
 
 __all__ = ["Crop", "CropConfig", "CropSource", "draw_crop"]

@@ -9,13 +9,13 @@ from scipy import ndimage
 
 from neuronat.coords.spectral import brain_coordinates
 from neuronat.errors import LabelError
-from neuronat.labels.scheme import LabelScheme
+from neuronat.labels.scheme import BRAIN, LabelScheme
 from neuronat.prepare.conform import labels_to_working, mask_to_working, plan_grid
 from neuronat.prepare.mask import require_stripped_mask
 from neuronat.prepare.scan import crop_box, prepare_scan
 from neuronat.record import stem_of
 from neuronat.space.files import read_label_map, read_mask, read_volume
-from neuronat.synth.ageing import ageing_fields
+from neuronat.synth.ageing import ageing_fields, is_ageing_ventricle
 from neuronat.synth.paint import FIRST_OUTSIDE, brain_of
 from neuronat.train.protocols import ProtocolScan
 from neuronat.train.teaching import Protocol, read_labels
@@ -24,7 +24,6 @@ from neuronat.train.volumes import GREY_STEP, PackedVolume
 __all__ = ["pack_head", "pack_protocol_scan"]
 
 MOST_GREY = 2.55
-BRAIN = "brain"
 
 
 def pack_protocol_scan(scan: ProtocolScan, sources: Mapping[str, LabelScheme], mask_ending: str) -> PackedVolume:
@@ -119,7 +118,8 @@ def _ageing(maps: Mapping[str, NDArray[np.int16]], schemes: Mapping[str, LabelSc
     """Ageing fields where a label map names the ventricles; sulci are other fluid, if a map knows it."""
     for protocol, ids in maps.items():
         names = schemes[protocol].names
-        ventricles = np.isin(ids, [i for i, name in zip(schemes[protocol].ids, names, strict=True) if _is_inner(name)])
+        named = zip(schemes[protocol].ids, names, strict=True)
+        ventricles = np.isin(ids, [i for i, name in named if is_ageing_ventricle(name)])
         if ventricles.any():
             fluid = maps["tissue"] == 1 if "tissue" in maps else ids == 24
             return ageing_fields(ventricles, fluid & ~ventricles & (ids < FIRST_OUTSIDE))
@@ -131,9 +131,3 @@ def _extended(coordinates: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDAr
     nearest = ndimage.distance_transform_edt(~mask, return_distances=False, return_indices=True)
     extended: NDArray[np.float16] = coordinates.astype(np.float16)[:, nearest[0], nearest[1], nearest[2]]
     return extended
-
-
-def _is_inner(name: str) -> bool:
-    """Tell whether a structure's name is that of a ventricle that grows with age."""
-    plain = name.lower().replace("-", " ")
-    return "4th" not in plain and ("ventricle" in plain or "lat vent" in plain)

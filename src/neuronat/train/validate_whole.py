@@ -8,6 +8,7 @@ import torch
 
 from neuronat.infer.protocols import most_probable
 from neuronat.infer.tiles import TileConfig, encode_scan
+from neuronat.labels.scheme import BRAIN
 from neuronat.measure.overlap import dice_per_structure
 from neuronat.nets.neuronet import NeuroNet
 from neuronat.nets.unet import UNet
@@ -109,8 +110,8 @@ def validate_brain(
             crop = draw_crop(replace(source, scans=[scan]), composites, chance)
             with torch.inference_mode():
                 features = net.encode(crop.grey[:, : net.n_channels])
-                is_brain = score_voxels(net, features, "brain", crop.voxels).argmax(1) == 1
-            truth = crop.classes["brain"] == 1
+                is_brain = score_voxels(net, features, BRAIN, crop.voxels).argmax(1) == 1
+            truth = crop.classes[BRAIN] == 1
             scores.append(2 * float((is_brain & truth).sum()) / max(1.0, float(is_brain.sum() + truth.sum())))
         found[scan.name] = {1: float(np.mean(scores))}
     return found

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import torch
+
+from neuronat.infer.protocols import class_probabilities
+from neuronat.infer.tiles import TileConfig, encode_scan
+from neuronat.nets.mirrored import MirroredUNet
+from neuronat.nets.unet import UNet, UNetConfig
+
+PARTNERS = (0, 2, 1)
+
+
+@pytest.fixture(params=[0, 6])
+def net(request) -> UNet:
+    torch.manual_seed(0)
+    config = UNetConfig(protocols={"sides": 3}, filters=(4, 6), n_features=5, n_hidden=7, n_coordinates=request.param)
+    return UNet(config).eval()
+
+
+def probabilities(net, channels, mask):
+    features = encode_scan(net, channels, TileConfig(), lambda _done: None)
+    return class_probabilities(net, features, "sides", mask)
+
+
+def mirrored_scan(channels):
+    """Exchange left and right: the first spectral and the first Cartesian coordinate change their sign."""
+    signs = np.array([1, -1, 1, 1, -1, 1, 1], np.float32)[: len(channels), None, None, None]
+    return np.ascontiguousarray(channels[:, ::-1] * signs)
+
+
+def test_probabilities_are_means_of_both_views(net, rng):
+    channels = rng.normal(size=(net.n_channels, 10, 8, 6)).astype(np.float32)
+    mask = np.ones((10, 8, 6), bool)
+    seen = probabilities(net, channels, mask)
+    other = probabilities(net, mirrored_scan(channels), mask).reshape(10, 8, 6, 3)[::-1].reshape(-1, 3)
+    both = probabilities(MirroredUNet(net, {"sides": PARTNERS}), channels, mask)
+    np.testing.assert_allclose(both, (seen + other[:, [0, 2, 1]]) / 2, atol=1e-6)  # float32 logarithms
+    assert np.abs(both - seen).max() > 1e-3
+
+
+def test_a_mirrored_scan_gets_the_mirrored_answer(net, rng):
+    channels = rng.normal(size=(net.n_channels, 10, 8, 6)).astype(np.float32)
+    mask = np.ones((10, 8, 6), bool)
+    twice = MirroredUNet(net, {"sides": PARTNERS})
+    found = probabilities(twice, channels, mask).reshape(10, 8, 6, 3)
+    turned = probabilities(twice, mirrored_scan(channels), mask).reshape(10, 8, 6, 3)
+    np.testing.assert_allclose(turned[::-1][..., [0, 2, 1]], found, atol=1e-6)  # float32 sums in another order
