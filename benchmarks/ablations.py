@@ -4,9 +4,9 @@ Usage: python benchmarks/ablations.py ARMS.toml OUT [--arm NAME]... [--protocol 
            [--device NAME]
 
 ARMS.toml names the recipe (`base`, beside it), what all arms change in it (`[common]`), and what each changes
-(`[arms.NAME]`); recipes/arms/ablations.toml and recipes/arms/sharing.toml are examples. Every arm trains in OUT/NAME, goes on
-where it was stopped, and ends as a model there, with OUT/NAME.tsv (or OUT/NAME-<protocol>.tsv), a table like that of
-`neuronat evaluate` with the Dice of each held-out scan and structure. What is done is not done again. At the end:
+(`[arms.NAME]`); those in recipes/arms are examples. Every arm trains in OUT/NAME, goes on where it was stopped, and ends
+as a model there, with OUT/NAME.tsv (or OUT/NAME-<protocol>.tsv), a table like that of `neuronat evaluate` with the Dice
+of each held-out scan and structure. What is done is not done again. At the end:
     neuronat compare OUT/*.tsv -o OUT/report       (Wilcoxon's tests, corrected; box plots)
 One line per arm says the mean Dice, the minutes, and, for a DeepNAT, how accurate the centre's task was in the last
 tenth of the training, and how accurate its neighbours' were.

@@ -1,7 +1,7 @@
 """Draw the pictures of the documentation: `python docs/generate_pictures.py [DEMO_OUT]`.
 
-DeepNAT's learning curves come from the logs in docs/training, its filters from the shipped model, the segmentation from the
-folder that `neuronat demo` wrote.
+DeepNAT's learning curves come from the logs in docs/training, its filters from the shipped model, the segmentation from
+the folder that `neuronat demo` wrote.
 """
 
 import sys
