@@ -4,7 +4,7 @@ Usage: python benchmarks/ablations.py ARMS.toml OUT [--arm NAME]... [--protocol 
            [--device NAME]
 
 ARMS.toml names the recipe (`base`, beside it), what all arms change in it (`[common]`), and what each changes
-(`[arms.NAME]`); those in recipes/arms are examples. Every arm trains in OUT/NAME, goes on where it was stopped, and ends
+(`[arms.NAME]`); recipes/arms holds examples. Every arm trains in OUT/NAME, goes on where it was stopped, and ends
 as a model there, with OUT/NAME.tsv (or OUT/NAME-<protocol>.tsv), a table like that of `neuronat evaluate` with the Dice
 of each held-out scan and structure. What is done is not done again. At the end:
     neuronat compare OUT/*.tsv -o OUT/report       (Wilcoxon's tests, corrected; box plots)

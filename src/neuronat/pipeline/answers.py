@@ -30,6 +30,8 @@ from neuronat.space.affine import spacing_mm
 __all__ = ["Answer", "Encoded", "Scene", "answer_patchwise", "answer_protocols", "answer_whole", "encode_scene"]
 
 MOST_TILE_VOX = 4_000_000
+OPINIONS = 0.2
+"""Share of other networks' opinions in the probabilities of a DeepNAT (decision 0039)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,7 @@ def answer_protocols(
     Returns
     -------
     dict of str to Answer
-        By protocol. A DeepNAT's probabilities are averaged with those that networks of whole scans have for the same
+        By protocol. Into a DeepNAT's probabilities go those that networks of whole scans have for the same
         protocol (decision 0039); fine labels agree with coarse ones of the same rater (decision 0029).
 
     Raises
@@ -119,7 +121,7 @@ def answer_protocols(
 def answer_patchwise(
     model: Model, scene: Scene, progress: Progress, opinions: Sequence[NDArray[np.float32]] = ()
 ) -> Answer:
-    """Let a DeepNAT label a prepared brain in tiles, average with other opinions (N, C), and let the CRF refine it.
+    """Let a DeepNAT label a prepared brain in tiles, mix in other opinions (N, C), and let the CRF refine it.
 
     Raises
     ------
@@ -134,7 +136,9 @@ def answer_patchwise(
     views = [_seen_by(model, scene, part_of(progress, 0.0, 0.4 if scene.looks_twice else 0.8))]
     if scene.looks_twice:
         views.append(_seen_mirrored(model, scene, scheme, part_of(progress, 0.4, 0.4)))
-    rows = _mean([_mean(views), *opinions])
+    rows = _mean(views)
+    if opinions:
+        rows = np.float32(1 - OPINIONS) * rows + np.float32(OPINIONS) * _mean(opinions)
     if scene.config.has_crf:
         rows = _refined(rows, prepared, model, progress)
     if not scene.config.keeps_islands:
