@@ -40,9 +40,10 @@ NO_CHANGES: Mapping[str, Any] = MappingProxyType({})
 class DataConfig:
     """Which scans a training uses; file names as in `train.packing.find_labelled_scans`.
 
+    `also`: globs of further scans, relative to the recipe, such as altered copies (`benchmarks/stress.py make`).
     `folds` is a table with the columns scan and fold; scans of the folds in `held_out` are not trained on but
-    validated on. `packed` is the folder where prepared scans are kept. `material`, `licence` and `credits` go onto
-    the model's card.
+    validated on; a copy, `sub-01_...`, is in the fold of `sub-01`, and one that is held out is left out. `packed`
+    is the folder where prepared scans are kept. `material`, `licence` and `credits` go onto the model's card.
     """
 
     folder: str
@@ -51,6 +52,7 @@ class DataConfig:
     label_ending: str
     scheme: str
     packed: str
+    also: tuple[str, ...] = ()
     folds: str = ""
     held_out: tuple[int, ...] = ()
     material: str = ""

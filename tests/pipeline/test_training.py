@@ -8,11 +8,13 @@ import pytest
 import torch
 from scipy.ndimage import binary_dilation
 
+from neuronat.config import read_recipe
 from neuronat.errors import ConfigError, GridError, LabelError, MissingInputError
 from neuronat.nets.deepnat import DeepNat, DeepNatConfig
 from neuronat.nets.store import load_model
 from neuronat.phantom import make_phantom
 from neuronat.pipeline.budget import Budget
+from neuronat.pipeline.material import packed_scans
 from neuronat.pipeline.training import move_threshold, train_recipe
 from neuronat.report.curves import parse_log
 from neuronat.space.files import write_label_map, write_mask, write_volume
@@ -177,3 +179,27 @@ def test_a_moved_threshold_is_where_the_probability_becomes_one_half():
     np.testing.assert_array_equal(after > 0.5, before > 0.2)
     assert 0 < int((before > 0.5).sum()) < int((after > 0.5).sum())
     np.testing.assert_allclose(back, before, atol=1e-6)  # float32 rounding of the biases
+
+
+@pytest.fixture
+def with_copies(recipe):
+    """Copies of both scans in another folder, as altered ones would be."""
+    for path in sorted((recipe.parent / "scans").iterdir()):
+        subject, rest = path.name.split("_", 1)
+        copy = recipe.parent / "aged" / f"{subject}_acq-aged_{rest}"
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    recipe.write_text(RECIPE.replace('packed = "packed"', 'packed = "packed"\nalso = ["aged/*_T1w.nii.gz"]'))
+    return recipe
+
+
+def test_copies_are_trained_on_unless_their_scan_is_held_out(with_copies):
+    training, held_out = packed_scans(read_recipe(with_copies), with_copies, silent)
+    assert [scan.name for scan in training] == ["sub-01", "sub-01_acq-aged"]
+    assert [scan.name for scan in held_out] == ["sub-02"]
+
+
+def test_a_copy_of_the_same_name_is_refused(with_copies):
+    with_copies.write_text(with_copies.read_text().replace("aged/*", "scans/*"))
+    with pytest.raises(ConfigError, match=r"data\.also names sub-01, sub-02 once more"):
+        packed_scans(read_recipe(with_copies), with_copies, silent)

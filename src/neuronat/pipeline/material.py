@@ -11,7 +11,7 @@ from neuronat.record import write_text
 from neuronat.train.packing import find_labelled_scans, pack_scan
 from neuronat.train.scans import PackedScan, read_packed, write_packed
 
-__all__ = ["held_out_names", "pack_scans", "packed_scans"]
+__all__ = ["held_out_names", "pack_scans", "packed_scans", "subject_of"]
 
 INDEX = "scans.tsv"
 
@@ -33,7 +33,7 @@ def packed_scans(recipe: Recipe, path: Path, progress: Progress) -> tuple[list[P
     Returns
     -------
     training, held_out : list of PackedScan
-        Sorted by name.
+        In their order; copies of a scan that is held out are in neither.
 
     Raises
     ------
@@ -54,20 +54,27 @@ def packed_scans(recipe: Recipe, path: Path, progress: Progress) -> tuple[list[P
     held = held_out_names(recipe.data.folds, recipe.data.held_out, path, names)
     if held >= set(names):
         raise ConfigError(f"{path.name}: every scan is held out; leave at least one to train on")
+    copies = {name for name in names if subject_of(name) != name and subject_of(name) in names}
     scans = {name: read_packed(packed / f"{name}.npz") for name in names}
-    return [scans[n] for n in names if n not in held], [scans[n] for n in names if n in held]
+    return [scans[n] for n in names if n not in held], [scans[n] for n in names if n in held - copies]
 
 
 def pack_scans(recipe: Recipe, path: Path, progress: Progress) -> None:
     """Prepare all scans of a recipe; the index is written last, so that a packed folder is whole or not there."""
     data, scheme, protocol = recipe.data, load_scheme(recipe.data.scheme), load_scheme(recipe.protocol)
     packed = resolved_path(data.packed, path)
-    files = find_labelled_scans(
-        resolved_path(data.folder, path),
-        scans=data.scans,
-        mask_ending=data.mask_ending,
-        label_ending=data.label_ending,
-    )
+    places = [(resolved_path(data.folder, path), data.scans)]
+    places += [_place(resolved_path(also, path)) for also in data.also]
+    files = [
+        scan
+        for folder, scans in places
+        for scan in find_labelled_scans(
+            folder, scans=scans, mask_ending=data.mask_ending, label_ending=data.label_ending
+        )
+    ]
+    names = [scan.name for scan in files]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"{path.name}: data.also names {', '.join(twice)} once more; give copies another name")
     for index, scan in enumerate(files):
         progress(f"packing {scan.name}", index / len(files))
         write_packed(pack_scan(scan, scheme, protocol), packed)
@@ -83,6 +90,19 @@ def held_out_names(folds: str, held_out: tuple[int, ...], path: Path, names: lis
         raise MissingInputError(f"{path.name}: held_out needs a table of folds; {folds!r} is not there")
     with table.open(encoding="utf-8") as file:
         fold_of = {row["scan"]: int(row["fold"]) for row in csv.DictReader(file, delimiter="\t")}
+    of_subject = {name: fold_of.get(subject_of(name)) for name in names}
+    fold_of |= {name: fold for name, fold in of_subject.items() if name not in fold_of and fold is not None}
     if missing := sorted(set(names) - set(fold_of)):
         raise ConfigError(f"{table.name}: no fold for {', '.join(missing)}; give every scan one")
     return {name for name in names if fold_of[name] in held_out}
+
+
+def _place(pattern: Path) -> tuple[Path, str]:
+    """Divide a glob into a folder and what is to be found in it."""
+    first = next((n for n, part in enumerate(pattern.parts) if set(part) & set("*?[")), len(pattern.parts) - 1)
+    return Path(*pattern.parts[:first]), str(Path(*pattern.parts[first:]))
+
+
+def subject_of(name: str) -> str:
+    """Return the subject that a scan's name begins with, such as `sub-01`; the name where there is none."""
+    return name.split("_", 1)[0]
