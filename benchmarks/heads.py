@@ -10,6 +10,7 @@ import argparse
 import os
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from neuronat.pipeline.result import Result
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.space.affine import voxel_volume_mm3
 from neuronat.space.files import read_volume, write_mask
+from neuronat.space.scan import ReadOptions
 from neuronat.space.volume import Volume
 from neuronat.space.voxels import largest_part
 
@@ -38,11 +40,12 @@ def main() -> None:
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     models = tuple(chosen.model or ["neuronet"])
+    forced = SegmentConfig(models=models, force=True, reading=ReadOptions(force=True))
     folder = Path(os.environ["NEURONAT_DATA"]) / "heads"
     for name in chosen.heads.split(","):
-        raw = labelled(folder / name / HEADS[name], SegmentConfig(models=models, force=True), f"{name}, raw")
+        raw = labelled(folder / name / HEADS[name], forced, f"{name}, raw")
         if name == "philips":
-            compare_with_fast(raw, folder / name, models)
+            compare_with_fast(raw, folder / name, forced)
 
 
 def labelled(path: Path, config: SegmentConfig, what: str) -> Result:
@@ -54,7 +57,7 @@ def labelled(path: Path, config: SegmentConfig, what: str) -> Result:
     return found
 
 
-def compare_with_fast(raw: Result, folder: Path, models: tuple[str, ...]) -> None:
+def compare_with_fast(raw: Result, folder: Path, forced: SegmentConfig) -> None:
     """Print Dice with FAST's tissues and with the stripped version, on the grid of these."""
     brain, grey, white = (
         read_volume(folder / f"{name}.nii.gz").volume for name in ("brain", "fast_pve-gm", "fast_pve-wm")
@@ -65,7 +68,7 @@ def compare_with_fast(raw: Result, folder: Path, models: tuple[str, ...]) -> Non
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "mask.nii.gz"
         write_mask(path, mask, brain.affine)
-        config = SegmentConfig(models=models, mask=path, force=True)
+        config = replace(forced, mask=path)
         stripped = labelled(folder / "brain.nii.gz", config, "philips, stripped by others")
     there = at(raw.mask, raw, brain)
     print(f"  mask: Dice {dice(there > 0, mask):.3f}")

@@ -143,7 +143,7 @@ def draw_learning_curves(curves: Mapping[str, Curves]) -> Figure:
             panels[0].yaxis.set_major_formatter("{x:g}")
             panels[0].yaxis.set_minor_formatter(NullFormatter())
         handles = [Patch(color=_colour(position)) for position in range(len(curves))]
-        figure.legend(handles, list(curves), loc="outside upper center", ncols=4, frameon=False)
+        figure.legend(handles, list(curves), loc="outside upper center", ncols=2, frameon=False)
     return figure
 
 
