@@ -188,8 +188,9 @@ def test_the_report_on_the_working_grid_of_an_anisotropic_scan(segment, phantom_
 def test_confidence_stands_in_table_sidecar_json_and_reasons(
     run, phantom_files, untrained_model: Model, tmp_path: Path
 ):
-    # the stand-in for the networks gives 0.8 to the class it chooses, and all classes as many voxels: 2 * 0.8 / (1 + 1)
-    known = Calibration(offset=0.0, expected=1.0, size=0.0, usual={"17": 0.95, "53": 0.85})
+    # the stand-in for the networks gives 0.8 to the class it chooses, and all classes as many voxels: 2 * 0.8 / (1 + 1),
+    # of which half the logit is that of 2 / 3
+    known = Calibration(offset=0.0, expected=0.5, size=0.0, usual={"17": 0.95, "53": 0.85})
     card = replace(untrained_model.card, confidence={"deepnat25": known})
     save_model(replace(untrained_model, card=card), tmp_path / "model")
     options = ("--no-crf", "--keep-islands", "--force", "--device", "cpu", "--quiet", "--json")
@@ -197,9 +198,9 @@ def test_confidence_stands_in_table_sidecar_json_and_reasons(
     (told,) = json.loads(done.stdout)["scans"]
     confidence = told["confidence"]["deepnat25"]
     assert len(confidence) == 25
-    np.testing.assert_allclose(list(confidence.values()), 0.8, atol=2e-3)  # not all 26 classes have the same size
+    np.testing.assert_allclose(list(confidence.values()), 2 / 3, atol=2e-3)  # not all 26 classes have the same size
     assert [reason for reason in told["reasons"] if "low confidence" in reason] == [
-        "low confidence in Left-Hippocampus (0.80, usually 0.95)"
+        "low confidence in Left-Hippocampus (0.67, usually 0.95)"
     ]
     rows = (tmp_path / "out" / "sub-01_seg-deepnat25_volumes.tsv").read_text().splitlines()
     (row,) = (row.split("\t") for row in rows if row.startswith("17\t"))

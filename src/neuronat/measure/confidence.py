@@ -21,7 +21,7 @@ __all__ = ["Calibration", "calibrated", "expected_dice", "fit_calibration", "jud
 
 SURE = 0.999
 LEAST_ROWS = 20
-DROP = 0.1
+DROP = 0.2
 MOST_LISTED = 3
 
 
@@ -160,7 +160,7 @@ def judge_confidence(
     Returns
     -------
     tuple of Finding
-        `review` for each structure that is 0.1 or more below its usual confidence; one for all where they are many.
+        `review` for each structure that is 0.2 or more below its usual confidence; one for all where they are many.
 
     Notes
     -----
