@@ -203,7 +203,7 @@ def calibration_error(confidence: NDArray[np.float64], dice: NDArray[np.float64]
 def draw(axis: plt.Axes, protocol: str, confidence: NDArray[np.float64], dice: NDArray[np.float64]) -> None:
     """Draw the Dice coefficient over the confidence, and means of ten bins."""
     axis.plot([0, 1], [0, 1], color="0.6", linewidth=1)
-    axis.scatter(confidence, dice, s=6, color="#1f77b4", alpha=0.35, linewidths=0)
+    axis.scatter(confidence, dice, s=6, color="#1f77b4", alpha=0.35, linewidths=0, rasterized=True)
     bins = np.digitize(confidence, BINS[1:-1])
     means = np.array([[confidence[bins == n].mean(), dice[bins == n].mean()] for n in np.unique(bins)])
     axis.plot(means[:, 0], means[:, 1], "o-", color="#d62728", label="mean of a tenth")

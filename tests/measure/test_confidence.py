@@ -75,6 +75,17 @@ def test_structures_below_their_usual_confidence_are_named():
     ]
 
 
+def test_a_few_of_very_many_are_no_reason():
+    scheme = load_scheme("neuromorphometrics")
+    usual = {str(index): 0.9 for index in scheme.ids[1:]}
+    confidence = {index: 0.85 for index in scheme.ids[1:]}
+    least = len(confidence) // 20
+    few, more = ({**confidence, **dict.fromkeys(scheme.ids[1:n], 0.3)} for n in (least, least + 1))
+    assert judge_confidence(few, usual, scheme) == ()
+    (finding,) = judge_confidence(more, usual, scheme)
+    assert finding.reason.endswith(f"and {least - 3} more")
+
+
 def test_many_low_structures_make_one_line():
     scheme = load_scheme("deepnat25")
     usual = {str(index): 0.9 for index in scheme.ids}

@@ -22,6 +22,7 @@ __all__ = ["Calibration", "calibrated", "expected_dice", "fit_calibration", "jud
 SURE = 0.999
 LEAST_ROWS = 20
 DROP = 0.2
+FEW = 0.05
 MOST_LISTED = 3
 
 
@@ -160,7 +161,8 @@ def judge_confidence(
     Returns
     -------
     tuple of Finding
-        `review` for each structure that is 0.2 or more below its usual confidence; one for all where they are many.
+        `review` for each structure that is 0.2 or more below its usual confidence; one for all where they are many, none
+        where they are fewer than a twentieth of a protocol of many structures.
 
     Notes
     -----
@@ -169,6 +171,8 @@ def judge_confidence(
     names = dict(zip(scheme.ids, scheme.names, strict=True))
     drops = {index: usual.get(str(index), 0.0) - value for index, value in confidence.items()}
     low = sorted((index for index, drop in drops.items() if drop >= DROP), key=lambda index: -drops[index])
+    if len(low) < int(FEW * len(confidence)):
+        return ()
     said = [f"{names[index]} ({confidence[index]:.2f}, usually {usual[str(index)]:.2f})" for index in low]
     if len(low) > MOST_LISTED:
         listed = f"{', '.join(said[:MOST_LISTED])} and {len(low) - MOST_LISTED} more"
