@@ -161,8 +161,8 @@ def judge_confidence(
     Returns
     -------
     tuple of Finding
-        `review` for each structure that is 0.2 or more below its usual confidence; one for all where they are many, none
-        where they are fewer than a twentieth of a protocol of many structures.
+        `review` for each structure that is 0.2 or more below its usual confidence; one for all where they are many,
+        none where they are fewer than a twentieth of a protocol of many structures.
 
     Notes
     -----
