@@ -188,7 +188,7 @@ def test_the_report_on_the_working_grid_of_an_anisotropic_scan(segment, phantom_
 def test_confidence_stands_in_table_sidecar_json_and_reasons(
     run, phantom_files, untrained_model: Model, tmp_path: Path
 ):
-    # the stand-in for the networks gives 0.8 to the class it chooses, and all classes as many voxels: 2 * 0.8 / (1 + 1);
+    # the stand-in for the networks gives 0.8 to the class it chooses, all classes as many voxels: 2 * 0.8 / (1 + 1);
     # half the logit of that is the logit of 2 / 3
     known = Calibration(offset=0.0, expected=0.5, size=0.0, usual={"17": 0.95, "53": 0.85})
     card = replace(untrained_model.card, confidence={"deepnat25": known})
