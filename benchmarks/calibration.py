@@ -15,6 +15,7 @@ calibration fitted without it. `install` writes a copy of the model with the cal
 
 import argparse
 import csv
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -149,7 +150,10 @@ def fit(chosen: argparse.Namespace) -> None:
         draw(axis, protocol, unseen, dice)
     text = json.dumps({name: rounded(asdict(calibration)) for name, calibration in found.items()}, indent=1)
     (chosen.out / "calibration.json").write_text(text + "\n", encoding="utf-8")
-    figure.savefig(chosen.out / "calibration.svg", metadata={"Date": None})
+    picture = io.StringIO()
+    figure.savefig(picture, format="svg", metadata={"Date": None})
+    lines = [line.rstrip() for line in picture.getvalue().splitlines()]
+    (chosen.out / "calibration.svg").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def rounded(numbers: dict[str, Any]) -> dict[str, Any]:
