@@ -16,9 +16,8 @@ import csv
 import json
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -44,22 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"{chosen.arms.name} has no arm {', '.join(sorted(unknown))}")
     base, out = chosen.arms.resolve().parent / described["base"], chosen.out.resolve()
     for name in chosen.arm or described["arms"]:
-        changes = merged(described.get("common", {}), described["arms"][name])
-        changes |= {"name": name, "folder": str(out / name)}
+        changes = (described.get("common", {}), described["arms"][name], {"name": name, "folder": str(out / name)})
         budget = Budget(device=device, max_minutes=chosen.max_minutes, resume=True)
-        if not (out / name / name).is_dir() and train_recipe(base, budget, quiet, changes) is None:
+        if not (out / name / name).is_dir() and train_recipe(base, budget, quiet, *changes) is None:
             print(f"{name}: the minutes were over first; run it again, it goes on")
             continue
         tables = written_tables(out / name, out)
         print(told(name, tables[chosen.protocol or next(iter(tables))], out / name), flush=True)
-
-
-def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Join two sets of changes; where both speak, the second counts."""
-    joined = dict(first)
-    for key, value in second.items():
-        joined[key] = merged(first.get(key, {}), value) if isinstance(value, Mapping) else value
-    return joined
 
 
 def written_tables(folder: Path, out: Path) -> dict[str, list[StructureScore]]:

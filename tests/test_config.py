@@ -95,7 +95,8 @@ def test_the_recipes_of_whole_scan_networks_are_read(name):
 
 def test_changes_replace_keys_and_leave_the_rest(tmp_path):
     path = written(tmp_path, MINIMAL + "[structures]\niterations = 7\nrate = 0.5\n[network]\nn_tasks = 1\n")
-    recipe = read_recipe(path, {"name": "other", "structures": {"iterations": 9}, "network": {"coordinates": []}})
+    later = {"structures": {"iterations": 9}, "network": {"coordinates": []}}
+    recipe = read_recipe(path, {"name": "other", "structures": {"iterations": 8}}, later)
     assert (recipe.name, recipe.structures.iterations, recipe.structures.rate) == ("other", 9, 0.5)
     assert (recipe.network.n_tasks, recipe.network.coordinates) == (1, ())
 
@@ -118,8 +119,7 @@ def test_arms_of_experiments_fit_their_recipes():
         folder = Path(__file__).resolve().parents[1] / "recipes" / "arms"
         described = tomllib.loads((folder / f"{arms}.toml").read_text(encoding="utf-8"))
         for name, changes in described["arms"].items():
-            for part in (described["common"], changes):
-                assert read_recipe(folder / described["base"], part), name
+            assert read_recipe(folder / described["base"], described["common"], changes), name
 
 
 def test_a_table_of_names_is_replaced_as_a_whole():

@@ -9,7 +9,6 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from neuronat.crf.meanfield import CrfConfig
@@ -21,7 +20,6 @@ from neuronat.train.crops import CropConfig
 from neuronat.train.lessons import LossConfig
 
 __all__ = [
-    "NO_CHANGES",
     "DataConfig",
     "NetworkConfig",
     "Recipe",
@@ -31,9 +29,6 @@ __all__ = [
     "read_recipe",
     "resolved_path",
 ]
-
-
-NO_CHANGES: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +166,7 @@ class WholeRecipe:
     loss: LossConfig = field(default_factory=LossConfig)
 
 
-def read_recipe(path: Path, changes: Mapping[str, Any] = NO_CHANGES) -> Recipe | WholeRecipe:
+def read_recipe(path: Path, *changes: Mapping[str, Any]) -> Recipe | WholeRecipe:
     """Read a recipe, of a DeepNAT, or of a network of whole scans where it has a table `whole`.
 
     Relative paths in it are relative to the file's folder.
@@ -180,8 +175,9 @@ def read_recipe(path: Path, changes: Mapping[str, Any] = NO_CHANGES) -> Recipe |
     ----------
     path : Path
         A TOML file.
-    changes : mapping, optional
-        Keys, or tables of them, that replace those of the file, as in an experiment whose arms differ in little.
+    *changes : mapping
+        Keys, or tables of them, that replace those of the file, one set after the other, as in an experiment whose
+        arms differ in little.
 
     Returns
     -------
@@ -202,9 +198,9 @@ def read_recipe(path: Path, changes: Mapping[str, Any] = NO_CHANGES) -> Recipe |
         raise MissingInputError(f"{path.name}: not found; give the TOML file of a training")
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        recipe: Recipe | WholeRecipe = _changed(
-            _convert(raw, WholeRecipe if "whole" in raw else Recipe, ""), changes, ""
-        )
+        recipe: Recipe | WholeRecipe = _convert(raw, WholeRecipe if "whole" in raw else Recipe, "")
+        for change in changes:
+            recipe = _changed(recipe, change, "")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name}: not a TOML file ({error}); see recipes/ for examples") from error
     except ConfigError as error:

@@ -11,7 +11,7 @@ from neuronat.record import write_text
 from neuronat.train.packing import find_labelled_scans, pack_scan
 from neuronat.train.scans import PackedScan, read_packed, write_packed
 
-__all__ = ["held_out_names", "pack_scans", "packed_scans", "subject_of"]
+__all__ = ["held_out_names", "pack_scans", "packed_scans"]
 
 INDEX = "scans.tsv"
 
@@ -54,7 +54,7 @@ def packed_scans(recipe: Recipe, path: Path, progress: Progress) -> tuple[list[P
     held = held_out_names(recipe.data.folds, recipe.data.held_out, path, names)
     if held >= set(names):
         raise ConfigError(f"{path.name}: every scan is held out; leave at least one to train on")
-    copies = {name for name in names if subject_of(name) != name and subject_of(name) in names}
+    copies = {name for name in names if _subject_of(name) != name and _subject_of(name) in names}
     scans = {name: read_packed(packed / f"{name}.npz") for name in names}
     return [scans[n] for n in names if n not in held], [scans[n] for n in names if n in held - copies]
 
@@ -90,7 +90,7 @@ def held_out_names(folds: str, held_out: tuple[int, ...], path: Path, names: lis
         raise MissingInputError(f"{path.name}: held_out needs a table of folds; {folds!r} is not there")
     with table.open(encoding="utf-8") as file:
         fold_of = {row["scan"]: int(row["fold"]) for row in csv.DictReader(file, delimiter="\t")}
-    of_subject = {name: fold_of.get(subject_of(name)) for name in names}
+    of_subject = {name: fold_of.get(_subject_of(name)) for name in names}
     fold_of |= {name: fold for name, fold in of_subject.items() if name not in fold_of and fold is not None}
     if missing := sorted(set(names) - set(fold_of)):
         raise ConfigError(f"{table.name}: no fold for {', '.join(missing)}; give every scan one")
@@ -103,6 +103,6 @@ def _place(pattern: Path) -> tuple[Path, str]:
     return Path(*pattern.parts[:first]), str(Path(*pattern.parts[first:]))
 
 
-def subject_of(name: str) -> str:
+def _subject_of(name: str) -> str:
     """Return the subject that a scan's name begins with, such as `sub-01`; the name where there is none."""
     return name.split("_", 1)[0]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from neuronat import __version__
-from neuronat.config import NO_CHANGES, Recipe, WholeRecipe, read_recipe, resolved_path
+from neuronat.config import Recipe, WholeRecipe, read_recipe, resolved_path
 from neuronat.errors import ConfigError
 from neuronat.labels.scheme import LabelScheme, load_scheme
 from neuronat.nets.card import Accuracy, ModelCard, StageSpec, TrainingRecord
@@ -35,9 +35,7 @@ FOREGROUND = LabelScheme("foreground", (0, 1), ("Background", "Foreground"), ("#
 Progress = Callable[[str, float], None]
 
 
-def train_recipe(
-    path: Path, budget: Budget, progress: Progress, changes: Mapping[str, Any] = NO_CHANGES
-) -> Path | None:
+def train_recipe(path: Path, budget: Budget, progress: Progress, *changes: Mapping[str, Any]) -> Path | None:
     """Train the model that a recipe describes, as far as the minutes carry.
 
     Parameters
@@ -48,7 +46,7 @@ def train_recipe(
         Device, minutes, resume.
     progress : callable
         Takes a line of text and the share of the stage done, in [0, 1].
-    changes : mapping, optional
+    *changes : mapping
         What replaces keys of the recipe (`config.read_recipe`).
 
     Returns
@@ -68,7 +66,7 @@ def train_recipe(
     Source: [DEEPNAT] training.
     """
     began = time.monotonic()
-    recipe = read_recipe(path, changes)
+    recipe = read_recipe(path, *changes)
     if isinstance(recipe, WholeRecipe):
         return train_whole(recipe, path, budget, progress)
     protocol, folder = load_scheme(recipe.protocol), resolved_path(recipe.folder, path)
