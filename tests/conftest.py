@@ -1,14 +1,18 @@
 """Fixtures that tests of several rooms share."""
 
 import functools
-from collections.abc import Callable
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from scipy.ndimage import binary_dilation
 
 from neuronat.cli.main import group
 from neuronat.labels import load_scheme
@@ -161,3 +165,35 @@ def dicom_writer() -> Callable[..., Path]:
     """Writes DICOM series: see `write_dicom`; skips the test where the extra is not installed."""
     pytest.importorskip("dcm2niix", reason="needs the extra dicom")
     return write_dicom
+
+
+@pytest.fixture
+def load_benchmark(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """Import a script of benchmarks/ as a module of its own; it finds its neighbours, and leaves torch's threads."""
+    folder = Path(__file__).resolve().parents[1] / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr("torch.set_num_threads", lambda _: None)
+
+    def load(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", folder / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    yield load
+    sys.modules.pop("dense", None)
+
+
+@pytest.fixture
+def labelled_phantoms(tmp_path: Path) -> Path:
+    """A folder with scans/sub-01 and sub-02, masks and labels beside them, and folds.tsv, which holds out sub-02."""
+    for number in (1, 2):
+        volume, labels, mask = make_phantom((40, 42, 44), np.random.default_rng(number))
+        start = tmp_path / "scans" / f"sub-0{number}"
+        write_volume(start.with_name(start.name + "_T1w.nii.gz"), volume)
+        write_label_map(start.with_name(start.name + "_dseg.nii.gz"), labels)
+        rim = binary_dilation(mask)  # some background for the first stage
+        write_mask(start.with_name(start.name + "_mask.nii.gz"), rim, volume.affine)
+    (tmp_path / "folds.tsv").write_text("scan\tfold\nsub-01\t0\nsub-02\t1\n")
+    return tmp_path

@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import binary_dilation
 
 from neuronat.config import read_recipe
 from neuronat.errors import ConfigError, GridError, LabelError, MissingInputError
@@ -17,7 +16,7 @@ from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.material import packed_scans
 from neuronat.pipeline.training import move_threshold, train_recipe
 from neuronat.report.curves import parse_log
-from neuronat.space.files import write_label_map, write_mask, write_volume
+from neuronat.space.files import write_label_map, write_volume
 from neuronat.space.volume import LabelMap, Volume
 
 BUDGET = Budget(device=torch.device("cpu"), max_minutes=60)
@@ -54,16 +53,8 @@ def silent(_step, _done):
 
 
 @pytest.fixture
-def recipe(tmp_path):
-    for number in (1, 2):
-        volume, labels, mask = make_phantom((40, 42, 44), np.random.default_rng(number))
-        start = tmp_path / "scans" / f"sub-0{number}"
-        write_volume(start.with_name(start.name + "_T1w.nii.gz"), volume)
-        write_label_map(start.with_name(start.name + "_dseg.nii.gz"), labels)
-        rim = binary_dilation(mask)  # some background for the first stage
-        write_mask(start.with_name(start.name + "_mask.nii.gz"), rim, volume.affine)
-    (tmp_path / "folds.tsv").write_text("scan\tfold\nsub-01\t0\nsub-02\t1\n")
-    path = tmp_path / "tiny.toml"
+def recipe(labelled_phantoms):
+    path = labelled_phantoms / "tiny.toml"
     path.write_text(RECIPE)
     return path
 

@@ -1,19 +1,13 @@
 """benchmarks/ablations.py does what it says, on phantoms."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.ndimage import binary_dilation
 
 from neuronat.measure.scores import parse_scores
 from neuronat.nets.store import read_model_card
-from neuronat.phantom import make_phantom
-from neuronat.space.files import write_label_map, write_mask, write_volume
 
-ROOT = Path(__file__).resolve().parents[2]
 BASE = """
 name = "base"
 protocol = "deepnat25"
@@ -50,28 +44,15 @@ is_cascade = false
 
 
 @pytest.fixture
-def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    monkeypatch.setattr("torch.set_num_threads", lambda _: None)
-    spec = importlib.util.spec_from_file_location("benchmark_ablations", ROOT / "benchmarks" / "ablations.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    sys.modules.pop("dense", None)
+def benchmark(load_benchmark):
+    return load_benchmark("ablations")
 
 
 @pytest.fixture
-def arms(tmp_path, monkeypatch) -> Path:
+def arms(labelled_phantoms, monkeypatch) -> Path:
     monkeypatch.setattr("neuronat.prepare.bias._estimate_log_field", lambda values, _: np.zeros_like(values))
-    for number in (1, 2):
-        volume, labels, mask = make_phantom((40, 42, 44), np.random.default_rng(number))
-        start = tmp_path / "scans" / f"sub-0{number}"
-        write_volume(start.with_name(start.name + "_T1w.nii.gz"), volume)
-        write_label_map(start.with_name(start.name + "_dseg.nii.gz"), labels)
-        write_mask(start.with_name(start.name + "_mask.nii.gz"), binary_dilation(mask), volume.affine)
-    (tmp_path / "folds.tsv").write_text("scan\tfold\nsub-01\t0\nsub-02\t1\n")
-    (tmp_path / "base.toml").write_text(BASE)
-    path = tmp_path / "arms.toml"
+    (labelled_phantoms / "base.toml").write_text(BASE)
+    path = labelled_phantoms / "arms.toml"
     path.write_text(ARMS)
     return path
 

@@ -1,8 +1,6 @@
 """benchmarks/finetune.py does what it says, on phantoms."""
 
 import csv
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +15,12 @@ from neuronat.pipeline.finetune_settings import FinetuneConfig
 from neuronat.space.files import write_label_map, write_mask, write_volume
 from neuronat.train.crops import CropConfig
 
-ROOT = Path(__file__).resolve().parents[2]
 TINY = FinetuneConfig(crops=CropConfig(extent=16, n_inside=400, n_anywhere=50, share_composite=0.0, share_painted=0.0))
 
 
 @pytest.fixture
-def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    monkeypatch.setattr("torch.set_num_threads", lambda _: None)
-    spec = importlib.util.spec_from_file_location("benchmark_finetune", ROOT / "benchmarks" / "finetune.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    sys.modules.pop("dense", None)
+def benchmark(load_benchmark):
+    return load_benchmark("finetune")
 
 
 @pytest.fixture

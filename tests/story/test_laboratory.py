@@ -1,9 +1,5 @@
 """The laboratory from scans to tables, on a phantom that stands for a scan of the training set."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -15,12 +11,11 @@ from neuronat.space.scan import ReadOptions
 from neuronat.space.volume import LabelMap
 
 pytestmark = pytest.mark.slow
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "stress.py"
 FLUID, WHITE = (4, 43, 14, 15), (2, 41, 7, 46, 16)
 
 
 @pytest.fixture
-def stress(tmp_path, monkeypatch):
+def stress(tmp_path, monkeypatch, load_benchmark):
     """Runs `python benchmarks/stress.py ...` in this process, on data that hold one phantom."""
     folder = tmp_path / "data" / "malc" / "sub-77" / "anat"
     folder.mkdir(parents=True)
@@ -35,10 +30,7 @@ def stress(tmp_path, monkeypatch):
     tissue = LabelMap(kinds.astype(np.int32), volume.affine, load_scheme("tissue"))
     write_label_map(folder / "sub-77_seg-tissue_dseg.nii.gz", tissue)
     monkeypatch.setenv("NEURONAT_DATA", str(tmp_path / "data"))
-    spec = importlib.util.spec_from_file_location("stress_script", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "stress_script", script)
-    spec.loader.exec_module(script)
+    script = load_benchmark("stress")
 
     def run(*arguments):
         monkeypatch.setattr("sys.argv", ["stress.py", *map(str, arguments)])
