@@ -151,7 +151,8 @@ class WholeNetwork:
 class WholeRecipe:
     """One training of a network that labels whole scans in several protocols.
 
-    `merged_from`: protocols without files of their own, and those they are merged from (`train.teaching`).
+    `merged_from`: protocols without files of their own, and those they are merged from (`train.teaching`). `refined`:
+    those that the CRF refines, with the numbers of `crf`.
     """
 
     name: str
@@ -164,6 +165,12 @@ class WholeRecipe:
     training: TrainConfig = field(default_factory=lambda: TrainConfig(n_blocks=1, optimizer="adam"))
     crops: CropConfig = field(default_factory=CropConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    refined: tuple[str, ...] = ()
+    crf: CrfConfig = field(default_factory=CrfConfig)
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.refined) - set(self.protocols)):
+            raise ConfigError(f"refined names {', '.join(unknown)}, which is none of the protocols")
 
 
 def read_recipe(path: Path, *changes: Mapping[str, Any]) -> Recipe | WholeRecipe:

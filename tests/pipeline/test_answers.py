@@ -8,7 +8,14 @@ from neuronat.coords.spectral import brain_coordinates
 from neuronat.errors import ModelError
 from neuronat.infer.protocols import class_probabilities
 from neuronat.labels.scheme import load_scheme
-from neuronat.pipeline.answers import Scene, answer_patchwise, answer_protocols, answer_whole, encode_scene
+from neuronat.pipeline.answers import (
+    Scene,
+    answer_patchwise,
+    answer_protocols,
+    answer_refined,
+    answer_whole,
+    encode_scene,
+)
 from neuronat.pipeline.networks import Networks
 from neuronat.pipeline.settings import SegmentConfig, no_progress
 from neuronat.prepare.scan import prepare_scan
@@ -113,3 +120,27 @@ def test_who_is_heard(untrained_model, make_whole):
     assert Networks({"deepnat25": whole}, CPU, models).opinions("deepnat25") == ()
     assert Networks({"deepnat25": untrained_model}, CPU, (untrained_model,)).of_whole_scans == ()
     assert Networks({"deepnat25": untrained_model, "tissue": other}, CPU, models).of_whole_scans == (other, whole)
+
+
+def test_the_crf_refines_what_the_card_names(scene, make_whole):
+    plain = make_whole("neuromorphometrics", "deepnat25", n_coordinates=6)
+    card = replace(plain.card, refined=("deepnat25",), crf={"appearance_weight": 3.0})
+    model = replace(plain, card=card)
+    scene = replace(scene, config=SegmentConfig(keeps_islands=True))
+    found = {
+        has_crf: answer_protocols(
+            scene.brain,
+            Networks(dict.fromkeys(model.schemes, model), CPU),
+            replace(scene.config, has_crf=has_crf),
+            no_progress,
+        )
+        for has_crf in (True, False)
+    }
+    encoded = encode_scene(model, scene, no_progress)
+    expected = answer_refined(model, "deepnat25", encoded, scene, no_progress)
+    np.testing.assert_array_equal(rows_of(found[True]["deepnat25"]), rows_of(expected))
+    assert np.abs(rows_of(found[False]["deepnat25"]) - rows_of(expected)).max() > 0.01
+    assert list(found[True]) == ["neuromorphometrics", "deepnat25"]
+    scheme = model.schemes["neuromorphometrics"]
+    fine = scheme.mapped_ids(scheme.ids_of(found[True]["neuromorphometrics"].classes), "deepnat25")
+    np.testing.assert_array_equal(fine, load_scheme("deepnat25").ids_of(expected.classes))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from neuronat.errors import UnusableInputError
-from neuronat.prepare.intensity import normalize_intensity, tissue_peaks
+from neuronat.prepare.intensity import normalize_intensity, rough_peaks, tissue_peaks
 from neuronat.space.volume import Volume
 
 AFFINE = np.diag([1.0, 1.0, 1.5, 1.0])
@@ -50,8 +50,17 @@ def test_a_constant_or_a_positive_factor_changes_nothing(rng, factor, constant):
 
 
 def test_constant_values_are_refused():
-    with pytest.raises(UnusableInputError, match="are constant"):
-        tissue_peaks(np.full(100, 7.0, np.float32))
+    for peaks in (tissue_peaks, rough_peaks):
+        with pytest.raises(UnusableInputError, match="are constant"):
+            peaks(np.full(100, 7.0, np.float32))
+
+
+def test_rough_peaks_differ_whatever_the_values():
+    values = np.full(1000, 3.0, np.float32)
+    values[:10] = 4.0
+    grey, white = rough_peaks(values)
+    assert grey == 3.0
+    assert white == pytest.approx(3.02)
 
 
 def test_the_source_is_left_as_it_was(rng):

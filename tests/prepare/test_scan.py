@@ -80,6 +80,18 @@ def test_a_mask_that_does_not_fit_or_is_empty_is_refused(brain: tuple[Volume, ND
         prepare_scan(volume, np.zeros_like(mask))
 
 
+def test_grey_values_of_one_kind_are_prepared_in_doubt_if_forced(brain, rng):
+    volume, mask = brain
+    noise = Volume(rng.normal(500, 80, mask.shape).astype(np.float32), volume.affine)
+    with pytest.raises(UnusableInputError, match="cannot be told apart"):
+        prepare_scan(noise, mask)
+    prepared = prepare_scan(noise, mask, force=True)
+    (doubt,) = prepared.doubts
+    assert "cannot be told apart" in doubt
+    assert 0.5 < np.median(prepared.intensities[prepared.mask]) < 1.0
+    assert prepare_scan(volume, mask, force=True).doubts == ()
+
+
 def test_the_box_stops_at_the_border():
     mask = np.zeros((5, 9, 7), bool)
     mask[0, 4, 6] = True

@@ -136,6 +136,7 @@ class Accuracy:
 class ModelCard:
     """Everything about a model that is not a weight; `crf` holds the numbers of `CrfConfig`, by name.
 
+    `refined` names the protocols of a network of whole scans that the CRF refines; a DeepNAT's one always is.
     `confidence` holds, by protocol, what its probabilities are worth, where that was measured.
     """
 
@@ -149,6 +150,7 @@ class ModelCard:
     accuracy: tuple[Accuracy, ...] = ()
     scan: ScanSpec = field(default_factory=ScanSpec)
     crf: Mapping[str, Any] = field(default_factory=dict)
+    refined: tuple[str, ...] = ()
     confidence: Mapping[str, Calibration] = field(default_factory=dict)
     version: str = "1"
     format: int = FORMAT
@@ -163,6 +165,8 @@ class ModelCard:
         _require_schemes(self.schemes, self.stages)
         if unknown := set(self.confidence) - set(self.schemes):
             raise ModelError(f"confidence is known for {sorted(unknown)}, which is no protocol of the model")
+        if unknown := set(self.refined) - set(self.schemes):
+            raise ModelError(f"the CRF refines {sorted(unknown)}, which is no protocol of the model")
         for name, value in self.crf.items():
             if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
                 raise ModelError(f"crf.{name} must be a finite number, at least 0; got {value!r}")

@@ -27,7 +27,16 @@ from neuronat.prepare.intensity import scale_brightness
 from neuronat.prepare.scan import PreparedScan
 from neuronat.space.affine import spacing_mm
 
-__all__ = ["Answer", "Encoded", "Scene", "answer_patchwise", "answer_protocols", "answer_whole", "encode_scene"]
+__all__ = [
+    "Answer",
+    "Encoded",
+    "Scene",
+    "answer_patchwise",
+    "answer_protocols",
+    "answer_refined",
+    "answer_whole",
+    "encode_scene",
+]
 
 MOST_TILE_VOX = 4_000_000
 OPINIONS = 0.2
@@ -111,11 +120,19 @@ def answer_protocols(
             opinions = [class_probabilities(e.net, e.features, protocol, prepared.mask) for e in seen]
             answers[protocol] = answer_patchwise(model, scene, part_of(progress, 0.2, 0.65), opinions)
     coarser = {protocol: answer.classes for protocol, answer in answers.items()}
-    for number, (protocol, model) in enumerate(networks.by_protocol.items()):
-        if model.whole is not None:
-            progress(protocol, 0.85 + 0.15 * number / len(networks.by_protocol))
+    for number, (protocol, model) in enumerate(
+        sorted(networks.by_protocol.items(), key=lambda item: item[0] in REFINES)
+    ):
+        if model.whole is None:
+            continue
+        step = part_of(progress, 0.85 + 0.15 * number / len(networks.by_protocol), 0.15 / len(networks.by_protocol))
+        step(protocol, 0.0)
+        if config.has_crf and protocol in model.card.refined:
+            answers[protocol] = answer_refined(model, protocol, encoded[model], scene, step)
+            coarser[protocol] = answers[protocol].classes
+        else:
             answers[protocol] = answer_whole(model.schemes[protocol], encoded[model], prepared.mask, coarser)
-    return answers
+    return {protocol: answers[protocol] for protocol in networks.by_protocol}
 
 
 def answer_patchwise(
@@ -132,18 +149,14 @@ def answer_patchwise(
     -----
     Source: [DEEPNAT].
     """
-    prepared, scheme = scene.brain, next(iter(model.schemes.values()))
+    _prepared, scheme = scene.brain, next(iter(model.schemes.values()))
     views = [_seen_by(model, scene, part_of(progress, 0.0, 0.4 if scene.looks_twice else 0.8))]
     if scene.looks_twice:
         views.append(_seen_mirrored(model, scene, scheme, part_of(progress, 0.4, 0.4)))
     rows = _mean(views)
     if opinions:
         rows = np.float32(1 - OPINIONS) * rows + np.float32(OPINIONS) * _mean(opinions)
-    if scene.config.has_crf:
-        rows = _refined(rows, prepared, model, progress)
-    if not scene.config.keeps_islands:
-        rows = without_islands(rows, prepared.mask, spacing_mm(prepared.affine), scheme, IslandConfig())
-    return Answer(rows.argmax(1).astype(np.uint8), rows.max(1), rows.sum(0, np.float64), lambda: iter(rows.T))
+    return _finished(rows, model, scheme, scene, part_of(progress, 0.85, 0.15))
 
 
 def encode_scene(model: Model, scene: Scene, progress: Progress) -> Encoded:
@@ -183,6 +196,32 @@ def answer_whole(
     net, features, protocol = encoded.net, encoded.features, scheme.name
     classes, certainty, masses = most_probable(net, features, protocol, mask, _coarser(scheme, coarser))
     return Answer(classes, certainty, masses, partial(probability_channels, net, features, protocol, mask))
+
+
+def answer_refined(model: Model, protocol: str, encoded: Encoded, scene: Scene, progress: Progress) -> Answer:
+    """Label a brain from what a network of whole scans has seen of it, and let the CRF refine that.
+
+    Raises
+    ------
+    ModelError
+        If the card's CRF numbers cannot be used.
+
+    Notes
+    -----
+    Source: ours (decision 0040).
+    """
+    rows = class_probabilities(encoded.net, encoded.features, protocol, scene.brain.mask)
+    return _finished(rows, model, model.schemes[protocol], scene, progress)
+
+
+def _finished(rows: NDArray[np.float32], model: Model, scheme: LabelScheme, scene: Scene, progress: Progress) -> Answer:
+    """Refine probabilities (N, C), clear islands away, unless the user wants neither, and answer."""
+    brain = scene.brain
+    if scene.config.has_crf:
+        rows = _refined(rows, brain, model, progress)
+    if not scene.config.keeps_islands:
+        rows = without_islands(rows, brain.mask, spacing_mm(brain.affine), scheme, IslandConfig())
+    return Answer(rows.argmax(1).astype(np.uint8), rows.max(1), rows.sum(0, np.float64), lambda: iter(rows.T))
 
 
 def _seen_by(model: Model, scene: Scene, progress: Progress) -> NDArray[np.float32]:
@@ -247,5 +286,5 @@ def _refined(
         prepared.mask,
         (i_mm, j_mm, k_mm),
         config,
-        lambda done, of: progress("refining", 0.85 + 0.15 * done / of),
+        lambda done, of: progress("refining", done / of),
     )

@@ -71,6 +71,7 @@ def draft_card(name: str, model: Model, material: Material, stages: Sequence[str
         credits=(credit, *model.card.credits, *config.credits),
         scan=model.card.scan,
         crf=model.card.crf,
+        refined=tuple(name for name in model.card.refined if name in schemes),
     )
 
 

@@ -156,9 +156,11 @@ def prepare_brain(inputs: Inputs, config: SegmentConfig) -> tuple[PreparedScan, 
     -----
     Source: ours.
     """
-    prepared = prepare_scan(inputs.scan.volume, _mask(inputs))
-    doubts = brain_doubts(prepared.mask, prepared.affine) + contrast_doubts(
-        prepared.intensities, prepared.mask, prepared.affine
+    prepared = prepare_scan(inputs.scan.volume, _mask(inputs), force=True)
+    doubts = (
+        *prepared.doubts,
+        *brain_doubts(prepared.mask, prepared.affine),
+        *contrast_doubts(prepared.intensities, prepared.mask, prepared.affine),
     )
     _require_brain(doubts, config)
     return prepared, doubts

@@ -30,6 +30,7 @@ from neuronat.train.volumes import lookup_tables, to_device
 __all__ = ["make_source", "make_whole_card", "make_whole_exercise", "train_whole"]
 
 HEADS = "wholehead"
+RAW_HEAD = ScanSpec(normalization="mean 1 of the brighter half", needs_mask=False)
 
 Progress = Callable[[str, float], None]
 
@@ -196,10 +197,7 @@ def make_whole_card(
             for protocol, values in means.items()
             if values
         ),
-        scan=ScanSpec(
-            normalization="white 1.00, grey 0.65, zero outside the mask"
-            if recipe.network.has_coordinates
-            else "mean 1 of the brighter half",
-            needs_mask=recipe.network.has_coordinates,
-        ),
+        scan=ScanSpec() if recipe.network.has_coordinates else RAW_HEAD,
+        crf=asdict(recipe.crf) if recipe.refined else {},
+        refined=recipe.refined,
     )

@@ -6,15 +6,16 @@ from numpy.typing import NDArray
 from neuronat.errors import UnusableInputError
 from neuronat.space.volume import Volume
 
-__all__ = ["normalize_intensity", "scale_brightness", "tissue_peaks"]
+__all__ = ["normalize_intensity", "rough_peaks", "scale_brightness", "tissue_peaks"]
 
 GREY_MATTER = 0.65
 WHITE_MATTER = 1.0
 FLOOR, CEILING = 0.05, 2.0
 N_BINS = 256
+LEAST_CONTRAST = 0.02
 
 
-def normalize_intensity(volume: Volume, mask: NDArray[np.bool_]) -> Volume:
+def normalize_intensity(volume: Volume, mask: NDArray[np.bool_], peaks: tuple[float, float] | None = None) -> Volume:
     """Map grey values so that grey matter is 0.65 and white matter 1.
 
     Parameters
@@ -23,6 +24,8 @@ def normalize_intensity(volume: Volume, mask: NDArray[np.bool_]) -> Volume:
         Bias-corrected grey values, T1-weighted.
     mask : (I, J, K) bool
         Brain mask.
+    peaks : (2,) float, optional
+        Grey values of grey and of white matter; by default `tissue_peaks` finds them.
 
     Returns
     -------
@@ -39,7 +42,7 @@ def normalize_intensity(volume: Volume, mask: NDArray[np.bool_]) -> Volume:
     Source: [DEEPNAT] normalizes as FreeSurfer does, to one white-matter value. Ours: two anchors, since the
     contrast between grey and white matter differs between scanners as well.
     """
-    grey, white = tissue_peaks(volume.values[mask])
+    grey, white = peaks or tissue_peaks(volume.values[mask])
     slope = (WHITE_MATTER - GREY_MATTER) / (white - grey)
     values = np.clip((volume.values - grey) * slope + GREY_MATTER, FLOOR, CEILING)
     return Volume(np.where(mask, values, 0.0).astype(np.float32), volume.affine)
@@ -98,9 +101,7 @@ def tissue_peaks(values: NDArray[np.float32]) -> tuple[float, float]:
     -----
     Source: ours; expectation maximization of three Gaussians on the histogram, started at fixed quantiles.
     """
-    low, high = (float(q) for q in np.percentile(values, [0.5, 99.8]))
-    if not high > low:
-        raise UnusableInputError("the grey values inside the brain mask are constant; a T1-weighted scan has contrast")
+    low, high = _range(values)
     counts, edges = np.histogram(values, N_BINS, (low, high))
     centres = (edges[:-1] + edges[1:]) / 2
     means = np.quantile(values, [0.06, 0.38, 0.82]).astype(np.float64)
@@ -114,8 +115,33 @@ def tissue_peaks(values: NDArray[np.float32]) -> tuple[float, float]:
         spreads = np.sqrt((duties * (centres[:, None] - means) ** 2).sum(0) / totals) + (high - low) / 200
         shares = totals / totals.sum()
     _, grey, white = np.sort(means)
-    if white - grey < 0.02 * (high - low):
+    if white - grey < LEAST_CONTRAST * (high - low):
         raise UnusableInputError(
-            "grey and white matter cannot be told apart by their grey values; neuronat expects a T1-weighted scan"
+            "grey and white matter cannot be told apart by their grey values, as in a T1-weighted scan they can"
         )
     return float(grey), float(white)
+
+
+def rough_peaks(values: NDArray[np.float32]) -> tuple[float, float]:
+    """Return grey values that may stand for grey and white matter where `tissue_peaks` cannot tell them apart.
+
+    Raises
+    ------
+    UnusableInputError
+        If the values are constant.
+
+    Notes
+    -----
+    Source: ours: the values below which two and four fifths of the voxels lie.
+    """
+    low, high = _range(values)
+    grey, white = (float(q) for q in np.percentile(values, [40, 80]))
+    return grey, max(white, grey + LEAST_CONTRAST * (high - low))
+
+
+def _range(values: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the range of the values without a few outliers; UnusableInputError if they are constant."""
+    low, high = (float(q) for q in np.percentile(values, [0.5, 99.8]))
+    if not high > low:
+        raise UnusableInputError("the grey values inside the brain mask are constant; a T1-weighted scan has contrast")
+    return low, high

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neuronat.errors import GridError, UnusableInputError
 from neuronat.prepare.bias import correct_bias
 from neuronat.prepare.conform import WorkingGrid, mask_to_working, plan_grid, to_working
-from neuronat.prepare.intensity import normalize_intensity
+from neuronat.prepare.intensity import normalize_intensity, rough_peaks, tissue_peaks
 from neuronat.space.affine import describe_grid
 from neuronat.space.volume import Volume
 
@@ -27,7 +27,7 @@ class PreparedScan:
 
     intensities (I, J, K) float32, grey matter 0.65, white matter 1, 0 outside the mask; mask (I, J, K) bool;
     affine (4, 4) float64 of the crop, voxel to world mm. `box` is where the crop lies on the whole working
-    grid `grid`, which leads back to the scan's own voxels.
+    grid `grid`, which leads back to the scan's own voxels. `doubts` say why the scan had to be forced.
     """
 
     intensities: NDArray[np.float32]
@@ -35,9 +35,10 @@ class PreparedScan:
     affine: NDArray[np.float64]
     box: tuple[slice, slice, slice]
     grid: WorkingGrid
+    doubts: tuple[str, ...] = ()
 
 
-def prepare_scan(volume: Volume, mask: NDArray[np.bool_]) -> PreparedScan:
+def prepare_scan(volume: Volume, mask: NDArray[np.bool_], *, force: bool = False) -> PreparedScan:
     """Bring a scan and its brain mask to the form that the networks expect.
 
     Parameters
@@ -47,6 +48,8 @@ def prepare_scan(volume: Volume, mask: NDArray[np.bool_]) -> PreparedScan:
         resampled.
     mask : (I, J, K) bool
         Brain mask on the same grid.
+    force : bool
+        Go on where grey and white matter cannot be told apart, in doubt.
 
     Returns
     -------
@@ -57,7 +60,7 @@ def prepare_scan(volume: Volume, mask: NDArray[np.bool_]) -> PreparedScan:
     GridError
         If mask and scan differ in shape.
     UnusableInputError
-        If the mask is empty on the working grid, or the brain has no contrast.
+        If the mask is empty on the working grid, or the brain has no contrast, not even a little if forced.
 
     Notes
     -----
@@ -79,8 +82,9 @@ def prepare_scan(volume: Volume, mask: NDArray[np.bool_]) -> PreparedScan:
     affine[:3, 3] += grid.affine[:3, :3] @ np.array([edge.start for edge in box], np.float64)
     cropped = Volume(np.ascontiguousarray(working.values[box]), affine)
     inside = np.ascontiguousarray(working_mask[box])
-    normalized = normalize_intensity(correct_bias(cropped, inside), inside)
-    return PreparedScan(normalized.values, inside, affine, box, grid)
+    corrected = correct_bias(cropped, inside)
+    peaks, doubts = _peaks(corrected.values[inside], force=force)
+    return PreparedScan(normalize_intensity(corrected, inside, peaks).values, inside, affine, box, grid, doubts)
 
 
 def crop_box(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
@@ -112,3 +116,13 @@ def uncrop(values: NDArray[Any], scan: PreparedScan) -> NDArray[Any]:
     whole = np.zeros(scan.grid.shape, values.dtype)
     whole[scan.box] = values
     return whole
+
+
+def _peaks(values: NDArray[np.float32], *, force: bool) -> tuple[tuple[float, float], tuple[str, ...]]:
+    """Return the grey values of grey and white matter, and what makes them doubtful."""
+    try:
+        return tissue_peaks(values), ()
+    except UnusableInputError as error:
+        if not force:
+            raise
+        return rough_peaks(values), (str(error),)
