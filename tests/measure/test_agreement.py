@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from io import StringIO
 
 import numpy as np
@@ -129,8 +130,17 @@ def test_the_summary_and_the_gate_name_who_disagrees_where():
     assert judge_agreement(agreement) == ()
     worse = measure_agreement(labels | {"freesurfer": row(FREESURFER, 0, 0, 0, 16)})
     assert [(finding.level, finding.reason) for finding in judge_agreement(worse)] == [
-        ("review", "protocols disagree about Left-Thalamus (mean Dice 0.33)")
+        ("review", "protocols disagree about Left-Thalamus (Dice 0.00 at best)")
     ]
+
+
+def test_two_ways_to_draw_a_structure_are_no_disagreement():
+    one = {"deepnat25": row(DEEPNAT, 10, 10), "freesurfer": row(FREESURFER, 10, 10)}
+    other = {name: LabelMap(row(FINE, 0, 0, 60, 60).ids, AFFINE, replace(FINE, name=name)) for name in ("a", "b")}
+    agreement = measure_agreement(one | other)
+    thalamus = next(s for s in agreement.structures if s.name == "Left-Thalamus")
+    assert thalamus.mean_dice < 0.5
+    assert judge_agreement(agreement) == ()
 
 
 def test_nothing_in_common_is_no_agreement_and_other_grids_are_refused():

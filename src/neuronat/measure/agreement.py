@@ -32,7 +32,7 @@ __all__ = [
     "measure_agreement",
 ]
 
-APART, LEAST_MEAN_DICE = 0.1, 0.5
+APART, LEAST_DICE = 0.1, 0.5
 COLUMNS = ("scheme", "index", "name", "first", "second", "dice", "volume_first_mm3", "volume_second_mm3",
            "difference_percent", "apart")  # fmt: skip
 
@@ -194,18 +194,22 @@ def agreement_summary(agreement: Agreement) -> dict[str, Any]:
 
 
 def judge_agreement(agreement: Agreement) -> tuple[Finding, ...]:
-    """Find the structures of the largest group on which the protocols do not agree: a mean Dice below 0.5.
+    """Find the structures of the largest group on which a protocol agrees with no other: all its Dice are below 0.5.
 
     Notes
     -----
-    Source: ours (decision 0019).
+    Source: ours (decision 0020). Protocols that draw a structure in one of two ways, such as the fluid with or without
+    that around the brain, agree with their like.
     """
-    return tuple(
-        Finding("review", f"protocols disagree about {structure.name} (mean Dice {structure.mean_dice:.2f})")
+    lonely = {
+        structure.name: min(map(max, _dice_with(structure.pairs).values()))
         for structure in agreement.structures
-        if structure.scheme == agreement.scheme
-        and structure.mean_dice is not None
-        and structure.mean_dice < LEAST_MEAN_DICE
+        if structure.scheme == agreement.scheme and structure.mean_dice is not None
+    }
+    return tuple(
+        Finding("review", f"protocols disagree about {name} (Dice {dice:.2f} at best)")
+        for name, dice in lonely.items()
+        if dice < LEAST_DICE
     )
 
 
@@ -243,15 +247,21 @@ def _compare(
 
 def _apart(pairs: Sequence[PairAgreement]) -> str:
     """Name the protocol whose best Dice with another is clearly below the worst among the rest; none of only two."""
-    dice_with: dict[str, list[float]] = {}
-    for pair in pairs:
-        for protocol in (pair.first, pair.second):
-            dice_with.setdefault(protocol, []).append(pair.dice or 0.0)
+    dice_with = _dice_with(pairs)
     if len(dice_with) < 3 or all(pair.dice is None for pair in pairs):
         return ""
     lowest = min(dice_with, key=lambda protocol: float(np.mean(dice_with[protocol])))
     others = [pair.dice or 0.0 for pair in pairs if lowest not in (pair.first, pair.second)]
     return lowest if min(others) - max(dice_with[lowest]) > APART else ""
+
+
+def _dice_with(pairs: Sequence[PairAgreement]) -> dict[str, list[float]]:
+    """Return by protocol its Dice with each other one."""
+    dice_with: dict[str, list[float]] = {}
+    for pair in pairs:
+        for protocol in (pair.first, pair.second):
+            dice_with.setdefault(protocol, []).append(pair.dice or 0.0)
+    return dice_with
 
 
 def _shares_of_majority(maps: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
