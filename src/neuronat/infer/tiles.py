@@ -27,7 +27,7 @@ class TileConfig:
     """Where features are computed, the most voxels of a tile, and by how much tiles overlap."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    most_voxels: int = 3_000_000
+    most_voxels: int = 2**23
     overlap_vox: int = 32
 
     def __post_init__(self) -> None:

@@ -5,15 +5,16 @@ share one convolutional decoder, and a protocol is a *head*: a perceptron on the
 everywhere. So 139 classes cost nothing where nobody asks, in training as in inference.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neuronat.errors import ConfigError
+from neuronat.errors import ConfigError, ShapeError
 from neuronat.nets.neuronet import require_protocols
 
 __all__ = ["UNet", "UNetConfig"]
@@ -21,6 +22,8 @@ __all__ = ["UNet", "UNetConfig"]
 SLOW_CELLS = 20480
 """A single image of at most so many channels x rows x columns goes to torch's slow convolution on the CPU, which takes
 several times as long as the fast one takes for two (torch 2.13, `use_mkldnn` in its convolution)."""
+SLAB, HALO = 32, 2
+"""Planes that go through the layers of full resolution together in inference, and what these reach beyond them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,18 +98,22 @@ class UNet(nn.Module):
 
         In training those of the coarser scales follow.
         """
-        x = self.first(scans)
+        x = self.first(scans) if self.training else _in_slabs(self.first, scans)
         passed = []
         for down in self.down:
             passed.append(x)
             x = down(x)
         coarse = [x]
-        for up, merge, side in zip(self.up, [*self.merge, self.last], passed[::-1], strict=True):
-            x = functional.interpolate(up(x), scale_factor=2, mode="nearest")
-            x = merge(torch.cat([x, side], 1))
+        for up, merge, side in zip(self.up[:-1], self.merge, passed[:0:-1], strict=True):
+            x = merge(_joined(up(x), side))
             coarse.append(x)
-        coarse[-1] = torch.cat([x, scans[:, 1:]], 1) if self.config.n_coordinates else x
-        return tuple(coarse[::-1]) if self.training else (coarse[-1],)
+        finish = self._finish if self.training else partial(_in_slabs, self._finish)
+        features = finish(self.up[-1](x), passed[0], scans)
+        return (features, *coarse[::-1]) if self.training else (features,)
+
+    def _finish(self, x: Tensor, side: Tensor, scans: Tensor) -> Tensor:
+        """Return the features of full resolution."""
+        return torch.cat([self.last(_joined(x, side)), scans[:, 1:]], 1)
 
     def score(self, voxels: Tensor, protocol: str) -> Tensor:
         """Score the classes of a protocol from the features (V, F) of V voxels: (V, C)."""
@@ -117,6 +124,35 @@ class UNet(nn.Module):
         """Score the classes from coarser features (V, F): depth 0 is the coarsest; only training asks."""
         scores: Tensor = self.deep[protocol][depth](voxels)  # type: ignore[index]
         return scores
+
+
+def _joined(x: Tensor, side: Tensor) -> Tensor:
+    """Bring features to twice the resolution, beside those that are there."""
+    return torch.cat([functional.interpolate(x, scale_factor=2, mode="nearest"), side], 1)
+
+
+def _in_slabs(layers: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """Run layers that reach at most `HALO` voxels on slabs of (B, F, I, J, K) tensors, the last of full resolution.
+
+    The result is the same, the memory for what lies between the layers is not.
+    """
+    extent = inputs[-1].shape[2]
+    found: Tensor | None = None
+    for start in range(0, extent, SLAB):
+        stop, low, high = min(start + SLAB, extent), max(0, start - HALO), min(start + SLAB + HALO, extent)
+        parts = [x[:, :, low * x.shape[2] // extent : high * x.shape[2] // extent] for x in inputs]
+        slab = layers(*parts)[:, :, start - low : stop - low]
+        if found is None:
+            found = torch.empty(
+                (*slab.shape[:2], *inputs[-1].shape[2:]),
+                dtype=slab.dtype,
+                device=slab.device,
+                memory_format=torch.channels_last_3d,
+            )
+        found[:, :, start:stop] = slab
+    if found is None:
+        raise ShapeError("a scan without voxels has no features")
+    return found
 
 
 class _Conv(nn.Conv3d):

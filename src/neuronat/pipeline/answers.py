@@ -38,7 +38,6 @@ __all__ = [
     "encode_scene",
 ]
 
-MOST_TILE_VOX = 4_000_000
 OPINIONS = 0.2
 """Share of other networks' opinions in the probabilities of a DeepNAT (decision 0039)."""
 
@@ -178,7 +177,7 @@ def encode_scene(model: Model, scene: Scene, progress: Progress) -> Encoded:
         net = MirroredUNet(net, {name: scheme.mirrored_classes.tolist() for name, scheme in model.schemes.items()})
     grey = scene.brain.intensities
     channels = np.concatenate([grey[None], scene.coordinates]) if net.n_channels > 1 else scale_brightness(grey)[None]
-    tiles = TileConfig(device=scene.device, most_voxels=min(MOST_TILE_VOX, 16 * scene.config.tile_vox**3))
+    tiles = TileConfig(device=scene.device, most_voxels=32 * scene.config.tile_vox**3)
     return Encoded(net, encode_scan(net.to(scene.device), channels, tiles, lambda done: progress("encoding", done)))
 
 
