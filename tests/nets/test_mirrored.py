@@ -28,13 +28,14 @@ def mirrored_scan(channels):
     return np.ascontiguousarray(channels[:, ::-1] * signs)
 
 
-def test_probabilities_are_means_of_both_views(net, rng):
+def test_probabilities_are_geometric_means_of_both_views(net, rng):
     channels = rng.normal(size=(net.n_channels, 10, 8, 6)).astype(np.float32)
     mask = np.ones((10, 8, 6), bool)
     seen = probabilities(net, channels, mask)
     other = probabilities(net, mirrored_scan(channels), mask).reshape(10, 8, 6, 3)[::-1].reshape(-1, 3)
     both = probabilities(MirroredUNet(net, {"sides": PARTNERS}), channels, mask)
-    np.testing.assert_allclose(both, (seen + other[:, [0, 2, 1]]) / 2, atol=1e-6)  # float32 logarithms
+    expected = np.sqrt(seen * other[:, [0, 2, 1]])
+    np.testing.assert_allclose(both, expected / expected.sum(1, keepdims=True), atol=1e-6)  # float32 exponentials
     assert np.abs(both - seen).max() > 1e-3
 
 

@@ -34,8 +34,10 @@ READING = (
 )
 SEGMENT = (
     click.option("--model", "models", multiple=True, help="Name or folder. [default: deepnat and neuronet]"),
-    click.option("--fast", "is_fast", is_flag=True, help="NeuroNet alone: less than half the time, less accurate."),
-    click.option("--best", "is_best", is_flag=True, help="Networks see the mirror image, too: twice the time."),
+    click.option(
+        "--fast", "is_fast", is_flag=True, help="NeuroNet alone, one look: a third of the time, less accurate."
+    ),
+    click.option("--best", "is_best", is_flag=True, help="DeepNAT sees the mirror image, too: nearly twice the time."),
     click.option("--protocol", "protocols", multiple=True, help="Label in this protocol. [default: all]"),
     click.option("--crf/--no-crf", "has_crf", default=True, show_default=True, help="Refine the labels."),
     click.option("--keep-islands", "keeps_islands", is_flag=True, help="Keep small pieces far from their structure."),

@@ -173,10 +173,11 @@ def _blocks(
     voxels = torch.from_numpy(np.flatnonzero(whole))
     device = next(net.parameters()).device
     if not isinstance(net, NeuroNet):
-        rows = features.scales[0].movedim(0, -1).reshape(-1, features.scales[0].shape[0])
+        views = [view.movedim(0, -1).reshape(-1, view.shape[0]) for view in features.scales]
         for start in range(0, len(voxels), CHUNK):
             some = voxels[start : start + CHUNK]
-            scores = net.score(rows[some].to(device), protocol)[:, wanted]
+            rows = torch.cat([view[some] for view in views], 1) if len(views) > 1 else views[0][some]
+            scores = net.score(rows.to(device), protocol)[:, wanted]
             yield _Block(slice(start, start + len(some)), wanted, _bounded(scores.float()).cpu())
         return
     scales = tuple(scale[None].to(device) for scale in features.scales)

@@ -39,6 +39,8 @@ class TileConfig:
 class ScanFeatures:
     """Features (F, I/s, J/s, K/s) of a scan of `shape` (I, J, K) at each scale s, padded to the network's stride.
 
+    A network that sees the mirror image, too, has two of full resolution.
+
     In memory the features of one voxel lie side by side, where a head reads them.
     """
 

@@ -1,19 +1,21 @@
 """A second look in the mirror: a network sees a scan as it lies and with left and right exchanged."""
 
-import math
+import copy
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from neuronat.coords.spectral import LEFT_RIGHT_CHANNELS
+from neuronat.labels.scheme import LabelScheme
+from neuronat.nets.neuronet import NeuroNet
 from neuronat.nets.unet import UNet
 
-__all__ = ["MirroredUNet"]
+__all__ = ["MirroredUNet", "seen_twice"]
 
 
 class MirroredUNet(nn.Module):
-    """A UNet whose probabilities are the means of those for a scan and for its mirror image.
+    """A UNet whose scores are the means of those for a scan and for its mirror image.
 
     Parameters
     ----------
@@ -24,7 +26,8 @@ class MirroredUNet(nn.Module):
 
     Notes
     -----
-    Source: ours. It has a UNet's interface, so tiles and answers do not know that there are two views.
+    Source: ours; the mean of scores is the geometric mean of probabilities. It has a UNet's interface, so tiles and
+    answers do not know that there are two views.
     """
 
     signs: Tensor
@@ -32,7 +35,10 @@ class MirroredUNet(nn.Module):
     def __init__(self, net: UNet, partners: Mapping[str, Sequence[int]]) -> None:
         super().__init__()
         self.net, self.config = net, net.config
-        self.partners = {protocol: torch.tensor(list(classes)) for protocol, classes in partners.items()}
+        self.mirrored = copy.deepcopy(net.heads)  # whose answers stand where those of the partners stood
+        for protocol, classes in partners.items():
+            last: nn.Linear = self.mirrored[protocol][-1]  # type: ignore[index]
+            last.weight, last.bias = (nn.Parameter(values[list(classes)], False) for values in (last.weight, last.bias))
         signs = torch.ones(net.n_channels, 1, 1, 1)
         if net.config.n_coordinates:
             signs[[1 + channel for channel in LEFT_RIGHT_CHANNELS]] = -1
@@ -49,14 +55,33 @@ class MirroredUNet(nn.Module):
         return self.net.n_channels
 
     def encode(self, scans: Tensor) -> tuple[Tensor, ...]:
-        """Return the features (B, 2F, I, J, K) of (B, 1 + n_coordinates, I, J, K) scans, first axis left to right."""
+        """Return two times features (B, F, I, J, K) of (B, 1 + n_coordinates, I, J, K) scans, left to right."""
         (seen,) = self.net.encode(scans)
         mirrored = (scans.flip(2) * self.signs).contiguous(memory_format=torch.channels_last_3d)
         (other,) = self.net.encode(mirrored)
-        return (torch.cat([seen, other.flip(2)], 1),)
+        return seen, other.flip(2).contiguous(memory_format=torch.channels_last_3d)
 
     def score(self, voxels: Tensor, protocol: str) -> Tensor:
-        """Return the logarithms of a protocol's probabilities (V, C) from the features (V, 2F) of V voxels."""
-        seen, other = (self.net.score(part, protocol).log_softmax(1) for part in voxels.chunk(2, 1))
-        partners = self.partners[protocol].to(voxels.device)
-        return torch.logaddexp(seen, other[:, partners]) - math.log(2)
+        """Score the classes of a protocol (V, C) from both features (V, 2F) of V voxels."""
+        seen, other = voxels.chunk(2, 1)
+        scores: Tensor = self.net.score(seen, protocol).add_(self.mirrored[protocol](other)).mul_(0.5)
+        return scores
+
+
+def seen_twice(net: NeuroNet | UNet, schemes: Mapping[str, LabelScheme]) -> NeuroNet | MirroredUNet:
+    """Return a network that sees the mirror image, too; the one as published stays as it is.
+
+    Parameters
+    ----------
+    net : NeuroNet or UNet
+        In evaluation mode.
+    schemes : mapping of str to LabelScheme
+        Of its protocols; they know the partners of left and right.
+
+    Notes
+    -----
+    Source: ours (decision 0039).
+    """
+    if isinstance(net, NeuroNet):
+        return net
+    return MirroredUNet(net, {name: scheme.mirrored_classes.tolist() for name, scheme in schemes.items()})

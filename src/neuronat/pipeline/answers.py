@@ -17,10 +17,9 @@ from neuronat.infer.islands import IslandConfig, without_islands
 from neuronat.infer.protocols import Coarser, class_probabilities, most_probable, probability_channels
 from neuronat.infer.tiles import ScanFeatures, TileConfig, encode_scan
 from neuronat.labels.scheme import LabelScheme, load_scheme
-from neuronat.nets.mirrored import MirroredUNet
+from neuronat.nets.mirrored import seen_twice
 from neuronat.nets.network import ScanNetwork
 from neuronat.nets.store import Model
-from neuronat.nets.unet import UNet
 from neuronat.pipeline.networks import REFINES, Networks
 from neuronat.pipeline.settings import Progress, SegmentConfig, part_of
 from neuronat.prepare.intensity import scale_brightness
@@ -63,11 +62,6 @@ class Scene:
     coordinates: NDArray[np.float32]
     device: torch.device
     config: SegmentConfig
-
-    @property
-    def looks_twice(self) -> bool:
-        """Whether networks see the mirror image, too."""
-        return self.config.effort == "best"
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,8 +143,9 @@ def answer_patchwise(
     Source: [DEEPNAT].
     """
     _prepared, scheme = scene.brain, next(iter(model.schemes.values()))
-    views = [_seen_by(model, scene, part_of(progress, 0.0, 0.4 if scene.looks_twice else 0.8))]
-    if scene.looks_twice:
+    is_best = scene.config.effort == "best"
+    views = [_seen_by(model, scene, part_of(progress, 0.0, 0.4 if is_best else 0.8))]
+    if is_best:
         views.append(_seen_mirrored(model, scene, scheme, part_of(progress, 0.4, 0.4)))
     rows = _mean(views)
     if opinions:
@@ -159,7 +154,9 @@ def answer_patchwise(
 
 
 def encode_scene(model: Model, scene: Scene, progress: Progress) -> Encoded:
-    """Let a network of whole scans see a prepared brain; smaller tiles of the configuration need less memory.
+    """Let a network of whole scans see a prepared brain, and its mirror image unless it shall go fast.
+
+    Smaller tiles of the configuration need less memory.
 
     Raises
     ------
@@ -170,11 +167,10 @@ def encode_scene(model: Model, scene: Scene, progress: Progress) -> Encoded:
     -----
     Source: [NEURONET].
     """
-    net: ScanNetwork | None = model.whole
-    if net is None:
+    if model.whole is None:
         raise ModelError(f"model {model.name}: labels patch by patch, not whole scans")
-    if scene.looks_twice and isinstance(net, UNet):
-        net = MirroredUNet(net, {name: scheme.mirrored_classes.tolist() for name, scheme in model.schemes.items()})
+    is_fast = scene.config.effort == "fast"
+    net: ScanNetwork = model.whole if is_fast else seen_twice(model.whole, model.schemes)
     grey = scene.brain.intensities
     channels = np.concatenate([grey[None], scene.coordinates]) if net.n_channels > 1 else scale_brightness(grey)[None]
     tiles = TileConfig(device=scene.device, most_voxels=32 * scene.config.tile_vox**3)

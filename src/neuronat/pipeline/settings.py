@@ -26,15 +26,15 @@ class SegmentConfig:
     """How scans are segmented.
 
     `models`: names or folders; those of the default pipeline if empty. `effort`: `fast` takes the fastest of these
-    alone, with `best` networks see the mirror image, too. `protocols`: which of theirs, all if empty. `mask`: brain
-    mask of the one scan. `stripped`: whether the scan is 0 outside the brain. `space`: the grid of the outputs, the
-    scan's own or the working grid. `keeps_islands`: small pieces far from a structure's body stay. `has_report`:
-    write a page to look at; `has_stats`: a file like FreeSurfer's aseg.stats; `has_luts`: colour tables for
-    viewers; `has_freesurfer_ids`: labels once more in FreeSurfer's ids. `n_threads`: None for torch's own choice.
-    `force` lifts the refusals of scans that do not look like a T1 of a brain. `overwrite`: replace a result of
-    other scans, models or settings. `strict`: refuse what else would only get a warning. `tile_vox`: edge of the
-    tiles, which bounds memory and changes no label. `fallback`: what a cohort changed after a first attempt failed;
-    it stands in the sidecars.
+    alone, which sees a scan once, and not its mirror image as well; with `best` all networks see both. `protocols`:
+    which of theirs, all if empty. `mask`: brain mask of the one scan. `stripped`: whether the scan is 0 outside the
+    brain. `space`: the grid of the outputs, the scan's own or the working grid. `keeps_islands`: small pieces far
+    from a structure's body stay. `has_report`: write a page to look at; `has_stats`: a file like FreeSurfer's
+    aseg.stats; `has_luts`: colour tables for viewers; `has_freesurfer_ids`: labels once more in FreeSurfer's ids.
+    `n_threads`: None for torch's own choice. `force` lifts the refusals of scans that do not look like a T1 of a
+    brain. `overwrite`: replace a result of other scans, models or settings. `strict`: refuse what else would only
+    get a warning. `tile_vox`: edge of the tiles, which bounds memory. `fallback`: what a cohort changed after a
+    first attempt failed; it stands in the sidecars.
     """
 
     models: tuple[str, ...] = ()
