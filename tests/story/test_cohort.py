@@ -160,6 +160,20 @@ def test_a_small_file_system_fills_up_and_nothing_half_is_left(tmp_path: Path):
         subprocess.run(["umount", small], check=True)
 
 
+def test_a_run_that_was_suspended_goes_on(tmp_path: Path):
+    pytest.importorskip("distributed")
+    source, out = write_scans(tmp_path / "in", *["sleep 0.2"] * 24), tmp_path / "out"
+    # Dask gives up workers that it has not heard of for so long, 5 minutes by default
+    process = start(source, out, engine="dask", DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="1s")
+    wait_for(out / "started" / "s003")
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(7)  # Dask takes ten beats of half a second at the least
+    process.send_signal(signal.SIGCONT)
+    states = finish(process, 0)
+    assert len(states) == 24
+    assert all(state.startswith("done") for state in states.values())
+
+
 def test_two_runs_at_once_share_the_work(tmp_path: Path):
     source, out = write_scans(tmp_path / "in", *["sleep 0.1"] * 30), tmp_path / "out"
     first, second = start(source, out), start(source, out)

@@ -69,7 +69,9 @@ def local_cluster(job: Job, n_workers: int) -> Iterator[Engine]:
     -----
     Source: ours. Memory is watched per seat and by the plan (`cohort.machine`), not by Dask.
     """
-    with warnings.catch_warnings():
+    # the scheduler and its one worker live and sleep together: after a suspension it must not take it for lost
+    lives = dask.config.set({"distributed.scheduler.worker-ttl": None})
+    with lives, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a port that is taken: Dask finds another one
         cluster = LocalCluster(
             n_workers=1,
