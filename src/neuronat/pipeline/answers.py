@@ -142,7 +142,7 @@ def answer_patchwise(
     -----
     Source: [DEEPNAT].
     """
-    _prepared, scheme = scene.brain, next(iter(model.schemes.values()))
+    scheme = next(iter(model.schemes.values()))
     is_best = scene.config.effort == "best"
     views = [_seen_by(model, scene, part_of(progress, 0.0, 0.4 if is_best else 0.8))]
     if is_best:
