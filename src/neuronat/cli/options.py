@@ -38,7 +38,12 @@ SEGMENT = (
         "--fast", "is_fast", is_flag=True, help="NeuroNet alone, one look: a third of the time, less accurate."
     ),
     click.option("--best", "is_best", is_flag=True, help="DeepNAT sees the mirror image, too: nearly twice the time."),
-    click.option("--protocol", "protocols", multiple=True, help="Label in this protocol. [default: all]"),
+    click.option(
+        "--protocol",
+        "protocols",
+        multiple=True,
+        help="Label in this protocol. [default: deepnat25 and neuromorphometrics; all of a --model]",
+    ),
     click.option("--crf/--no-crf", "has_crf", default=True, show_default=True, help="Refine the labels."),
     click.option("--keep-islands", "keeps_islands", is_flag=True, help="Keep small pieces far from their structure."),
     click.option("--probabilities", "has_probabilities", is_flag=True, help="Write probabilities as well."),

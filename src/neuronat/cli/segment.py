@@ -29,9 +29,9 @@ def command(
     """Label the structures of T1-weighted scans.
 
     \b
-    SCANS are images of one head each (NIfTI or MGZ), skull-stripped, or one with its brain --mask;
-    or DICOM folders, whose one T1-weighted 3D series is taken.
-    Raw heads come in a later version. Not for diagnosis.
+    SCANS are images of one head each (NIfTI or MGZ), as they come from the scanner or
+    skull-stripped, or one with its brain --mask; or DICOM folders, whose one T1-weighted 3D series
+    is taken. Not for diagnosis.
     """
     from neuronat.cli.progress import shown_progress
     from neuronat.pipeline.batch import segment_files
