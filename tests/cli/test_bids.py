@@ -208,6 +208,43 @@ def test_group_collects_tables_and_a_page(command: Run, finished, data_set: Path
     assert command("bids", data_set, out, "group", "--require-all").exit_code == 1
 
 
+def test_packed_results_are_two_files_a_scan_and_say_the_same(command: Run, finished, data_set: Path, tmp_path: Path):
+    out, arguments = tmp_path / "out", ("participant", "--participant-label", "01", "02", "--pack")
+    done = command("bids", data_set, out, *arguments)
+    assert done.exit_code == 0, done.stderr
+    assert {path.name for path in (out / "sub-01/anat").iterdir()} == {"sub-01_done.json", "sub-01_results.zip"}
+    packed = out / "sub-01/anat/sub-01_results.zip"
+    shutil.unpack_archive(packed, tmp_path / "unpacked")
+    loose = {path.name: path for path in (finished[0] / "sub-01/anat").iterdir() if "_done" not in path.name}
+    assert {path.name for path in (tmp_path / "unpacked").iterdir()} == loose.keys()
+    for name in ("sub-01_seg-deepnat25_dseg.nii.gz", "sub-01_seg-deepnat25_volumes.tsv"):
+        assert (tmp_path / "unpacked" / name).read_bytes() == loose[name].read_bytes()
+    tables = []
+    for folder in (out, shutil.copytree(finished[0], tmp_path / "loose")):
+        assert command("bids", data_set, folder, "group").exit_code == 0
+        tables.append((folder / "group_seg-deepnat25_volumes.tsv").read_text())
+    assert tables[0] == tables[1]
+    assert 'href="sub-01/anat/sub-01_results.zip"' in (out / "group.html").read_text()
+    before = packed.stat().st_mtime_ns
+    assert command("bids", data_set, out, *arguments, "--quiet").exit_code == 0
+    assert packed.stat().st_mtime_ns == before, "trusted"
+    packed.write_bytes(packed.read_bytes()[:1000])
+    assert command("status", out, "--verify").exit_code == 75
+    assert command("bids", data_set, out, *arguments, "--quiet").exit_code == 0
+    assert command("status", out, "--verify").exit_code == 0
+
+
+def test_packed_and_loose_results_do_not_mix(command: Run, finished, data_set: Path, tmp_path: Path):
+    out, arguments = shutil.copytree(finished[0], tmp_path / "out"), ("participant", "--participant-label", "01")
+    refused = command("bids", data_set, out, *arguments, "--pack")
+    assert (refused.exit_code, "settings packed: False there, True wanted" in refused.stderr) == (2, True)
+    assert command("bids", data_set, out, *arguments, "--pack", "--overwrite").exit_code == 0
+    assert {path.name for path in (out / "sub-01/anat").iterdir()} == {"sub-01_done.json", "sub-01_results.zip"}
+    assert command("bids", data_set, out, *arguments, "--overwrite").exit_code == 0
+    assert not list(out.rglob("*.zip"))
+    assert (out / "sub-01/anat/sub-01_seg-deepnat25_dseg.nii.gz").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -50,6 +50,7 @@ class SpacedCommand(click.Command):
 @click.option("--grace", type=float, default=30, show_default=True, metavar="SECONDS", help="To finish after a signal.")
 @click.option("--scans-per-worker", type=int, default=50, show_default=True, help="Then a fresh process goes on.")
 @click.option("--keep-going", is_flag=True, help="Go on when scan after scan fails in the same way.")
+@click.option("--pack", "is_packed", is_flag=True, help="The files of each scan as one zip file; group reads it, too.")
 @click.option("--require-all", is_flag=True, help="group: exit code 1 if a scan is missing or failed.")
 @click.option("--skip-bids-validation", is_flag=True, help="Accepted for BIDS apps; neuronat validates nothing itself.")
 @segment_options

@@ -22,7 +22,10 @@ SHORT = {
     "session": "ses", "subject": "sub", "part": "part", "space": "space",
 }  # fmt: skip
 GIVEN = {("suffix", "T1w"), ("datatype", "anat")}
-OPAQUE = ("*_volumes.tsv", "*_done.json", "*_failed.json", "*.html", "group*", "status*", "failures.tsv", "logs/", ".*")
+OPAQUE = (
+    "*_volumes.tsv", "*_done.json", "*_failed.json", "*_results.zip", "*.html", "group*", "status*", "failures.tsv",
+    "logs/", ".*",
+)  # fmt: skip
 
 
 def is_bids(folder: Path) -> bool:
@@ -213,5 +216,6 @@ README = """Label maps of brain structures, made by neuronat from T1-weighted sc
 *_desc-brain_mask.nii.gz         the brain mask that was used
 *_done.json                      written last: hashes of everything, version, models and settings
 *_failed.json                    why a scan has no result
+*_results.zip                    with --pack: the files of a scan, but for its marker
 logs/                            messages of scans that failed
 """

@@ -100,7 +100,7 @@ class Row:
     `state`: `done`, `already done`, `failed`, `killed`, `timeout`, `busy` (another live run has it), `stopped`
     (this run was), `skipped` (there is no scan), `running` or `missing`. `code` is the exit code that the scan
     alone would have had. `kind` sorts failures that are worth another attempt: `killed`, `memory`, `device`, or
-    nothing. `protocols` are those whose volumes lie beside the marker.
+    nothing. `protocols` are those whose volumes lie beside the marker, or in the pack.
     """
 
     folder: str

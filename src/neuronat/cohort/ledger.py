@@ -92,6 +92,7 @@ def read_rows(out: Path, *, verify: bool = False) -> Iterator[Row]:
 def row_of_marker(marker: Marker, folder: str, stem: str, state: str = "done") -> Row:
     """Turn the marker of a result into a row."""
     notes = marker.notes
+    names = [*marker.outputs, *notes.get("packed", ())]
     return Row(
         folder=folder,
         stem=stem,
@@ -104,7 +105,7 @@ def row_of_marker(marker: Marker, folder: str, stem: str, state: str = "done") -
         version=marker.version,
         models=dict(marker.models),
         fallback=str(notes.get("fallback", "")),
-        protocols=tuple(found[1] for name in sorted(marker.outputs) if (found := VOLUMES.search(name))),
+        protocols=tuple(found[1] for name in sorted(names) if (found := VOLUMES.search(name))),
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from neuronat import __version__
 from neuronat.cohort.entry import Row
 from neuronat.cohort.tables import VolumeTable
+from neuronat.pipeline.pack import pack_path
 from neuronat.record import write_whole
 from neuronat.report.boxes import summarize_box
 
@@ -129,11 +130,12 @@ def _is_fine(row: Row, content: GroupContent) -> bool:
 
 def _scan(out: Path, row: Row, content: GroupContent) -> dict[str, Any]:
     """Return what the table shows of one scan."""
-    page = out / row.folder / f"{row.stem}.html"
+    folder = out / row.folder
+    pages = (folder / f"{row.stem}.html", pack_path(folder, row.stem))
     seconds, gigabytes = (math.nan if n is None else n for n in (row.duration_s, row.peak_memory_gb))
     return {
         "key": row.key,
-        "page": _link(out, page) if page.is_file() else "",
+        "page": next((_link(out, page) for page in pages if page.is_file()), ""),
         "pictures": [_link(out, picture) for picture in _pictures(out, row)],
         "state": row.state,
         "verdict": row.verdict,

@@ -17,6 +17,7 @@ from neuronat.cohort.locks import BEAT_S, beat, holder_name, lock_path, release,
 from neuronat.cohort.seat import Seat, Seats, describe_death, empty_seat, peak_of, seated
 from neuronat.cohort.worker import failed_row
 from neuronat.errors import OutputError
+from neuronat.pipeline.pack import pack_path
 from neuronat.record import marker_path, remove_leftovers
 
 __all__ = ["attend", "forget_stop", "log_path", "request_stop"]
@@ -230,7 +231,8 @@ def _limit_log(path: Path) -> None:
 def _names(entry: Entry) -> tuple[str, ...]:
     """Name what a killed worker or supervisor may have left unfinished."""
     stem = entry.stem
-    return (stem, marker_path(Path(), stem).name, failure_path(Path(), "", stem).name, f"{stem}.html")
+    files = (marker_path(Path(), stem), failure_path(Path(), "", stem), pack_path(Path(), stem))
+    return (stem, f"{stem}.html", *(file.name for file in files))
 
 
 def _row(entry: Entry, state: str, code: int, message: str) -> Row:

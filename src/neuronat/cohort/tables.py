@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuronat.cohort.entry import Row
+from neuronat.errors import NeuronatError
+from neuronat.pipeline.pack import read_result_file
 from neuronat.record import write_whole
 
 __all__ = ["VolumeTable", "gather_volumes", "write_failures", "write_status", "write_volumes"]
@@ -63,8 +65,7 @@ def gather_volumes(out: Path, rows: Iterable[Row]) -> tuple[VolumeTable, ...]:
     gathered: dict[str, _Gathered] = {}
     for row in rows:
         for protocol in row.protocols:
-            path = out / row.folder / f"{row.stem}_seg-{protocol}_volumes.tsv"
-            volumes = _read_volumes(path)
+            volumes = _read_volumes(out / row.folder, row.stem, protocol)
             if volumes:
                 one = gathered.setdefault(protocol, _Gathered())
                 for name in volumes:
@@ -104,13 +105,13 @@ def _table(protocol: str, one: _Gathered) -> VolumeTable:
     return VolumeTable(protocol, one.scans, list(one.places), volumes)
 
 
-def _read_volumes(path: Path) -> dict[str, float]:
+def _read_volumes(folder: Path, stem: str, protocol: str) -> dict[str, float]:
     """Read the volumes of one scan by name; nothing if the table is not one of ours."""
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+        text = read_result_file(folder, stem, f"{stem}_seg-{protocol}_volumes.tsv")
+        rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
         return {row["name"]: math.nan if row["volume_mm3"] == NOT_KNOWN else float(row["volume_mm3"]) for row in rows}
-    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+    except (NeuronatError, ValueError, KeyError, TypeError, csv.Error):
         return {}
 
 

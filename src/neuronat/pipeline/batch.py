@@ -3,8 +3,9 @@
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from neuronat.nets.store import Model
 from neuronat.pipeline.device import choose_device, limit_threads
 from neuronat.pipeline.freesurfer import with_freesurfer_ids
 from neuronat.pipeline.networks import Networks, chosen_protocols, load_models
-from neuronat.pipeline.outputs import require_same_tables, write_luts, write_result
+from neuronat.pipeline.outputs import require_same_tables, staged, write_luts, write_result
+from neuronat.pipeline.pack import pack_path, write_pack
 from neuronat.pipeline.plan import Task, plan_tasks, require_distinct
 from neuronat.pipeline.report import texts_of
 from neuronat.pipeline.result import Result
@@ -168,8 +170,9 @@ def run_task(
         if config.has_freesurfer_ids:
             result = with_freesurfer_ids(result)
         texts, report_failure = texts_of(result, config)
-        outputs = _write(task, result, config, out, tables or out, texts)
-        _mark(task, out, outputs, _notes(result, config, networks, time.monotonic() - start_s))
+        outputs, packed = _write(task, result, config, out, tables or out, texts)
+        notes = _notes(result, config, networks, time.monotonic() - start_s) | {"packed": packed}
+        _mark(task, out, outputs, notes)
     except Exception as error:
         logger.debug("%s failed", task.stem, exc_info=True)
         took_s = time.monotonic() - start_s
@@ -201,26 +204,29 @@ def _notes(result: Result, config: SegmentConfig, networks: Networks, duration_s
 def _mark(task: Task, out: Path, outputs: Mapping[str, str], notes: Mapping[str, Any]) -> None:
     """Write the marker; without a report that was wanted, the work is not done."""
     if task.wanted is not None:
-        settings = {**task.wanted.settings, "report": f"{task.stem}.html" in outputs}
+        settings = {**task.wanted.settings, "report": f"{task.stem}.html" in {*outputs, *notes["packed"]}}
         marker = replace(task.wanted, outputs=outputs, settings=settings, notes=notes)
         write_marker(marker_path(out, task.stem), marker)
 
 
 def _write(
     task: Task, result: Result, config: SegmentConfig, out: Path, tables: Path, texts: Mapping[str, str]
-) -> dict[str, str]:
-    """Replace what an older run left of this scan, marker and all; return the hashes of the new files by name."""
+) -> tuple[dict[str, str], list[str]]:
+    """Replace what an older run left of this scan, marker and all.
+
+    Return the hashes of the new files by name, and which files are in the one that packs them.
+    """
     older = read_marker(marker_path(out, task.stem))
     marker_path(out, task.stem).unlink(missing_ok=True)
-    paths = write_result(
+    write = partial(
+        write_result,
         result,
-        out,
         file_format=config.file_format,
         has_probabilities=config.has_probabilities,
         texts=texts,
         tables=tables,
     )
-    names = [path.name for path in paths]
+    names, packed = _write_pack(write, task, out) if config.is_packed else ([path.name for path in write(out)], [])
     shared = [f"seg-{protocol}_dseg.tsv" for protocol in result.labels]
     if config.has_luts:
         shared += write_luts(tables, [labels.scheme for labels in result.labels.values()])
@@ -228,4 +234,14 @@ def _write(
     for name in set(older.outputs if older else ()) - {*names, *shared}:
         if name.startswith((f"{task.stem}_", f"{task.stem}.")) and "/" not in name:
             (out / name).unlink(missing_ok=True)
-    return {name: sha256_of(out / name) for name in [*names, *shared]}
+    return {name: sha256_of(out / name) for name in [*names, *shared]}, packed
+
+
+def _write_pack(write: Callable[[Path], Sequence[Path]], task: Task, out: Path) -> tuple[list[str], list[str]]:
+    """Write the files of a scan into one; return its name, and theirs."""
+    make_folder(out)
+    pack = pack_path(out, task.stem)
+    with staged(out, task.stem) as stage:
+        files = write(stage)
+        write_pack(pack, files)
+    return [pack.name], [file.name for file in files]

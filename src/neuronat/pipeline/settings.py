@@ -31,6 +31,7 @@ class SegmentConfig:
     brain. `space`: the grid of the outputs, the scan's own or the working grid. `keeps_islands`: small pieces far
     from a structure's body stay. `has_report`: write a page to look at; `has_stats`: a file like FreeSurfer's
     aseg.stats; `has_luts`: colour tables for viewers; `has_freesurfer_ids`: labels once more in FreeSurfer's ids.
+    `is_packed`: the files of a scan as one zip file.
     `n_threads`: None for torch's own choice. `force` lifts the refusals of scans that do not look like a T1 of a
     brain. `overwrite`: replace a result of other scans, models or settings. `strict`: refuse what else would only
     get a warning. `tile_vox`: edge of the tiles, which bounds memory. `fallback`: what a cohort changed after a
@@ -51,6 +52,7 @@ class SegmentConfig:
     has_freesurfer_ids: bool = False
     space: str = "native"
     file_format: str = "nii.gz"
+    is_packed: bool = False
     device: str = "auto"
     n_threads: int | None = None
     force: bool = False
@@ -97,6 +99,7 @@ def result_settings(config: SegmentConfig) -> dict[str, Any]:
         "freesurfer_ids": config.has_freesurfer_ids,
         "space": config.space,
         "format": config.file_format,
+        "packed": config.is_packed,
         "force": config.force,
         "strict": config.strict,
         "frame": config.reading.frame,
