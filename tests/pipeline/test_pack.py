@@ -42,7 +42,7 @@ def test_what_is_not_there_or_damaged_is_an_error(files: list[Path], tmp_path: P
     with pytest.raises(MissingInputError, match=r"x\.tsv: cannot be read"):
         read_result_file(tmp_path, "s", "x.tsv")
     whole = bytearray(pack.read_bytes())
-    whole[len(files[0].name) + 40] ^= 255
+    whole[len(files[0].name) + 70] ^= 255
     pack.write_bytes(whole)
     with pytest.raises(MissingInputError, match="cannot be read"):
         read_result_file(tmp_path, "s", files[0].name)
