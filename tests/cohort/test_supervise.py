@@ -28,7 +28,7 @@ def run(source: Path, out: Path, job, n_workers: int = 2, rules: Rules | None = 
 
 
 def started(out: Path, stem: str) -> list[list[str]]:
-    """Process, tile and device of every attempt at a scan."""
+    """Process, tile, device and memory in bytes of every attempt at a scan."""
     return [line.split() for line in (out / "started" / stem).read_text().splitlines()]
 
 
@@ -42,7 +42,7 @@ def test_a_killed_worker_costs_one_retry_with_smaller_tiles_and_then_that_scan_a
     assert dict(tally.counts) == {"done": 3, "killed": 2}
     assert rows["s001"].message.startswith("killed (signal 9, likely out of memory; peak memory ")
     assert rows["s003"].message.startswith("killed (signal 11, Segmentation fault; ")
-    assert [tile for _, tile, _ in started(out, "s001")] == ["64", "32"]
+    assert [tile for _, tile, *_ in started(out, "s001")] == ["64", "32"]
     assert (rows["s002"].state, rows["s002"].fallback) == ("done", "smaller tiles")
     assert exit_code(tally) == 1
     assert leftovers(out) == []
@@ -85,7 +85,7 @@ def test_an_accelerator_without_memory_or_lost_falls_back_step_by_step(
     out = tmp_path / "out"
     _, rows = run(source(text), out, standin.make_job(out, n_gpus=n_gpus), 1)
     attempts = started(out, "s000")
-    assert [(tile, device) for _, tile, device in attempts] == expected
+    assert [(tile, device) for _, tile, device, _ in attempts] == expected
     assert (rows["s000"].state, rows["s000"].fallback) == ("done", fallback)
     is_new = attempts[0][0] != attempts[1][0]
     assert is_new == (text == "driver"), "only a lost device asks for a new process"
@@ -94,7 +94,7 @@ def test_an_accelerator_without_memory_or_lost_falls_back_step_by_step(
 def test_without_accelerator_memory_is_tried_twice_and_then_named(standin, source, tmp_path: Path):
     out = tmp_path / "out"
     tally, rows = run(source("memory"), out, standin.make_job(out), 1)
-    assert [tile for _, tile, _ in started(out, "s000")] == ["64", "32"]
+    assert [tile for _, tile, *_ in started(out, "s000")] == ["64", "32"]
     assert rows["s000"].message == "memory ran out (CUDA out of memory at tiles of 32)"
     assert tally.codes == {71: 1}
 
@@ -136,6 +136,17 @@ def test_workers_are_replaced_before_what_leaks_adds_up(standin, source, tmp_pat
     assert tally.counts["done"] == 12
     processes = Counter(started(out, f"s{number:03d}")[0][0] for number in range(12))
     assert sorted(processes.values()) == [2, 5, 5]
+
+
+@pytest.mark.slow
+def test_memory_does_not_creep_over_two_hundred_scans(standin, source, tmp_path: Path):
+    out = tmp_path / "out"
+    tally, _ = run(source(*["leak 4000000"] * 200), out, standin.make_job(out), 1)
+    assert tally.counts["done"] == 200
+    held = [int(started(out, f"s{number:03d}")[0][3]) for number in range(200)]
+    assert held[49] - held[0] > 49 * 3.9e6, "it does leak"
+    assert max(held[50:]) < max(held[:50]) + 5e6
+    assert [held[number] < held[0] + 5e6 for number in (50, 100, 150)] == [True] * 3
 
 
 def test_a_scan_that_another_live_run_has_is_left_to_it(standin, source, tmp_path: Path):

@@ -186,6 +186,17 @@ def test_two_runs_at_once_share_the_work(tmp_path: Path):
     assert leftovers(out) == []
 
 
+def test_two_cohorts_at_once_know_nothing_of_each_other(tmp_path: Path):
+    source, others = (write_scans(tmp_path / name, *["sleep 0.1"] * 12) for name in ("in", "others"))
+    first, second = start(source, tmp_path / "out"), start(others, tmp_path / "out" / "inner")
+    wait_for(tmp_path / "out" / "started" / "s003")
+    first.send_signal(signal.SIGTERM)  # stops the one, and not the other, whose folder is inside
+    finish(first, 143)
+    assert {state.strip() for state in finish(second, 0).values()} == {"done"}
+    assert len(list((tmp_path / "out" / "inner").glob("*_done.json"))) == 12
+    assert leftovers(tmp_path) == []
+
+
 def test_scan_after_scan_that_fails_alike_ends_the_run(tmp_path: Path):
     source, out = write_scans(tmp_path / "in", *["corrupt"] * 60), tmp_path / "out"
     process = start(source, out)

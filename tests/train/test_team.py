@@ -2,8 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,8 +34,10 @@ def make_exercise(net: nn.Module, used: str) -> Exercise:
 
 
 def train_as_a_member(folder: Path) -> None:
-    """What each process of the test below does."""
+    """What each process of the tests below does."""
     team, device = join_team(torch.device("cpu"))
+    if "KILLED_AT" in os.environ:
+        return train_until_killed(folder, team, int(os.environ["KILLED_AT"]))
     net = make_net().to(device)
     config = TrainConfig(iterations=ITERATIONS, momentum=0.0, rate=0.05, weight_decay=0.0)
     for minutes, resume in ((0.0, False), (9.0, True)):  # stopped after the first step, then resumed
@@ -42,13 +47,52 @@ def train_as_a_member(folder: Path) -> None:
     (folder / f"{team.rank}.json").write_text(json.dumps({"size": team.size, "weights": weights}))
 
 
+def train_until_killed(folder: Path, team, killed_at: int) -> None:
+    """Write a checkpoint after each step; the second member dies at one of them."""
+    exercise = make_exercise(make_net(), "ab"[team.rank])
+    n_drawn = 0
+
+    def draw(chance):
+        nonlocal n_drawn
+        n_drawn += 1
+        if team.rank == 1 and n_drawn == killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return exercise.draw(chance)
+
+    config = TrainConfig(iterations=ITERATIONS, momentum=0.0, rate=0.05, weight_decay=0.0)
+    course = Course(folder=folder / "run", log_every=1, checkpoint_every_s=0.0, resume=True, team=team)
+    assert follow_course(make_net(), replace(exercise, draw=draw), config, course)
+
+
+def run_team(folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Start two members of this file as users start them."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
+    return subprocess.run(
+        [*command, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)} | environment,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_a_member_that_dies_ends_the_team_which_goes_on_from_its_checkpoint(tmp_path):
+    began_s = time.monotonic()
+    assert run_team(tmp_path, KILLED_AT="4").returncode != 0
+    assert time.monotonic() - began_s < 120, "the other member did not wait for ever"
+    logged = [json.loads(line)["iteration"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert logged == [1, 2, 3]
+    ended = run_team(tmp_path, KILLED_AT="0")
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    logged = [json.loads(line)["iteration"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert logged == list(range(1, ITERATIONS + 1))
+
+
 @pytest.mark.slow
 def test_two_processes_take_the_same_steps_from_different_examples(tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    ended = subprocess.run(
-        [*command, str(tmp_path)], capture_output=True, text=True, timeout=240, env=environment, check=False
-    )
+    ended = run_team(tmp_path)
     assert ended.returncode == 0, ended.stderr[-2000:]
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first["size"] == second["size"] == 2

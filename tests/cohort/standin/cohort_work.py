@@ -38,7 +38,7 @@ def open_work(job, _seat):
         if there and there.inputs == inputs and not broken_outputs(there, out):
             return row_of_marker(there, entry.folder, entry.stem, "already done")
         with (started / entry.stem).open("a") as stream:
-            stream.write(f"{os.getpid()} {job.config.tile_vox} {job.config.device}\n")
+            stream.write(f"{os.getpid()} {job.config.tile_vox} {job.config.device} {held_bytes()}\n")
         stage = out / temporary_name(entry.stem)
         stage.mkdir()
         (stage / "half").write_text("half")
@@ -61,6 +61,11 @@ def open_work(job, _seat):
         return row_of_marker(marker, entry.folder, entry.stem)
 
     return work
+
+
+def held_bytes():
+    """Return how much memory this process holds now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def behave(text, job):
