@@ -94,7 +94,7 @@ def test_results_are_laid_out_as_a_derivative(finished):
     names = {path.name.removeprefix("sub-01_") for path in (out / "sub-01/anat").iterdir()}
     assert names == {
         "desc-brain_mask.json", "desc-brain_mask.nii.gz", "done.json", "seg-deepnat25_dseg.json",
-        "seg-deepnat25_dseg.nii.gz", "seg-deepnat25_volumes.tsv", "sub-01.html",
+        "seg-deepnat25_dseg.nii.gz", "seg-deepnat25_dseg.png", "seg-deepnat25_volumes.tsv", "sub-01.html",
     }  # fmt: skip
     marker = json.loads((out / "sub-01/anat/sub-01_done.json").read_text())
     assert "../../seg-deepnat25_dseg.tsv" in marker["outputs"]
@@ -205,6 +205,7 @@ def test_group_collects_tables_and_a_page(command: Run, finished, data_set: Path
     own = (out / "sub-01/anat/sub-01_seg-deepnat25_volumes.tsv").read_text().splitlines()[1].split("\t")
     assert float(volumes[1][volumes[0].index(own[1])]) == float(own[3])
     assert "sub-04/anat/sub-04\tfailed\t65\t" in (out / "failures.tsv").read_text()
+    assert '<img src="sub-01/anat/sub-01_seg-deepnat25_dseg.png"' in (out / "group.html").read_text()
     assert command("bids", data_set, out, "group", "--require-all").exit_code == 1
 
 
@@ -215,7 +216,11 @@ def test_packed_results_are_two_files_a_scan_and_say_the_same(command: Run, fini
     assert {path.name for path in (out / "sub-01/anat").iterdir()} == {"sub-01_done.json", "sub-01_results.zip"}
     packed = out / "sub-01/anat/sub-01_results.zip"
     shutil.unpack_archive(packed, tmp_path / "unpacked")
-    loose = {path.name: path for path in (finished[0] / "sub-01/anat").iterdir() if "_done" not in path.name}
+    loose = {
+        path.name: path
+        for path in (finished[0] / "sub-01/anat").iterdir()
+        if not path.name.endswith(("_done.json", ".png"))
+    }
     assert {path.name for path in (tmp_path / "unpacked").iterdir()} == loose.keys()
     for name in ("sub-01_seg-deepnat25_dseg.nii.gz", "sub-01_seg-deepnat25_volumes.tsv"):
         assert (tmp_path / "unpacked" / name).read_bytes() == loose[name].read_bytes()

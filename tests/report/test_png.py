@@ -20,3 +20,9 @@ def test_nothing_but_pixels_is_in_the_file():
         b"IEND",
     ]
     assert len(content) < 400
+
+
+def test_colours_are_read_as_they_were(rng):
+    pixels = rng.integers(0, 256, (9, 5, 3), np.uint8)
+    read = imread(BytesIO(encode_png(pixels)), format="png")
+    np.testing.assert_array_equal(np.rint(read * 255), pixels)

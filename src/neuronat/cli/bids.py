@@ -107,5 +107,5 @@ def _study_config(options: dict[str, Any]) -> Any:
         scheduler=take("scheduler"),
         timeout_s=60 * take("timeout"),
         scans_per_worker=take("scans_per_worker"),
-        segment=segment_config(options),
+        segment=segment_config({**options, "has_thumbnail": not options["is_packed"]}),
     )

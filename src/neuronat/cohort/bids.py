@@ -23,8 +23,8 @@ SHORT = {
 }  # fmt: skip
 GIVEN = {("suffix", "T1w"), ("datatype", "anat")}
 OPAQUE = (
-    "*_volumes.tsv", "*_done.json", "*_failed.json", "*_results.zip", "*.html", "group*", "status*", "failures.tsv",
-    "logs/", ".*",
+    "*_volumes.tsv", "*_done.json", "*_failed.json", "*_results.zip", "*.html", "*.png", "group*", "status*",
+    "failures.tsv", "logs/", ".*",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from neuronat.pipeline.networks import Networks, chosen_protocols, load_models
 from neuronat.pipeline.outputs import require_same_tables, staged, write_luts, write_result
 from neuronat.pipeline.pack import pack_path, write_pack
 from neuronat.pipeline.plan import Task, plan_tasks, require_distinct
-from neuronat.pipeline.report import texts_of
+from neuronat.pipeline.report import extras_of
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.segment import read_inputs, segment_scan
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress
@@ -169,8 +169,8 @@ def run_task(
             require_no_doubt(result.reasons, strict=config.strict and result.verdict != "pass")
         if config.has_freesurfer_ids:
             result = with_freesurfer_ids(result)
-        texts, report_failure = texts_of(result, config)
-        outputs, packed = _write(task, result, config, out, tables or out, texts)
+        extras, report_failure = extras_of(result, config)
+        outputs, packed = _write(task, result, config, out, tables or out, extras)
         notes = _notes(result, config, networks, time.monotonic() - start_s) | {"packed": packed}
         _mark(task, out, outputs, notes)
     except Exception as error:
@@ -210,7 +210,7 @@ def _mark(task: Task, out: Path, outputs: Mapping[str, str], notes: Mapping[str,
 
 
 def _write(
-    task: Task, result: Result, config: SegmentConfig, out: Path, tables: Path, texts: Mapping[str, str]
+    task: Task, result: Result, config: SegmentConfig, out: Path, tables: Path, extras: Mapping[str, bytes]
 ) -> tuple[dict[str, str], list[str]]:
     """Replace what an older run left of this scan, marker and all.
 
@@ -223,7 +223,7 @@ def _write(
         result,
         file_format=config.file_format,
         has_probabilities=config.has_probabilities,
-        texts=texts,
+        extras=extras,
         tables=tables,
     )
     names, packed = _write_pack(write, task, out) if config.is_packed else ([path.name for path in write(out)], [])

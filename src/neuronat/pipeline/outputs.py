@@ -15,7 +15,7 @@ from neuronat.labels.scheme import LabelScheme
 from neuronat.measure.agreement import Agreement, agreement_summary, agreement_table
 from neuronat.measure.volumes import volumes_table
 from neuronat.pipeline.result import Result
-from neuronat.record import make_folder, shown_name, temporary_name, write_text
+from neuronat.record import make_folder, shown_name, temporary_name, write_bytes, write_text
 from neuronat.space.files import write_channels, write_label_map, write_mask, write_volume
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 DISCLAIMER = "Not for diagnosis."
-NO_TEXTS: Mapping[str, str] = MappingProxyType({})
+NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 
 def write_result(
@@ -39,7 +39,7 @@ def write_result(
     *,
     file_format: str = "nii.gz",
     has_probabilities: bool = False,
-    texts: Mapping[str, str] = NO_TEXTS,
+    extras: Mapping[str, bytes] = NOTHING,
     tables: Path | None = None,
 ) -> tuple[Path, ...]:
     """Write everything but the marker: all files, or none.
@@ -54,7 +54,7 @@ def write_result(
         Ending of the images, `nii.gz` or `mgz`.
     has_probabilities : bool
         Write the probabilities as well.
-    texts : mapping of str to str
+    extras : mapping of str to bytes
         Further files by name, such as the report.
     tables : Path, optional
         Folder of the label tables that scans share; by default `out`.
@@ -86,8 +86,8 @@ def write_result(
                 _write_probabilities(result, protocol, stage, file_format)
         if result.agreement is not None:
             _write_agreement(result, result.agreement, stage, file_format)
-        for name, text in texts.items():
-            write_text(stage / name, text)
+        for name, content in extras.items():
+            write_bytes(stage / name, content)
         names = sorted(path.name for path in stage.iterdir())
         for labels in result.labels.values():
             write_table(labels.scheme, tables)

@@ -1,4 +1,4 @@
-"""From a result to the texts beside its images: the page that shows it, and statistics."""
+"""From a result to what lies beside its images: the page that shows it, a small picture, and statistics."""
 
 import logging
 
@@ -6,14 +6,15 @@ from neuronat.measure.stats import aseg_stats
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.report.page import PageContent, render_page
+from neuronat.report.thumbnail import draw_thumbnail
 
-__all__ = ["page_of", "texts_of"]
+__all__ = ["extras_of", "page_of"]
 
 logger = logging.getLogger(__name__)
 
 
-def texts_of(result: Result, config: SegmentConfig) -> tuple[dict[str, str], BaseException | None]:
-    """Make the texts that the user wants beside the images.
+def extras_of(result: Result, config: SegmentConfig) -> tuple[dict[str, bytes], BaseException | None]:
+    """Make what the user wants beside the images.
 
     Parameters
     ----------
@@ -24,8 +25,8 @@ def texts_of(result: Result, config: SegmentConfig) -> tuple[dict[str, str], Bas
 
     Returns
     -------
-    dict of str to str
-        Texts by the name of their file.
+    dict of str to bytes
+        Contents by the name of their file.
     BaseException or None
         Why there is no report although it was wanted: a mistake in it must not cost the labels.
 
@@ -33,18 +34,22 @@ def texts_of(result: Result, config: SegmentConfig) -> tuple[dict[str, str], Bas
     -----
     Source: ours (decision 0018).
     """
-    texts: dict[str, str] = {}
+    extras: dict[str, bytes] = {}
     for protocol, labels in result.labels.items() if config.has_stats else ():
         name = f"{result.stem}_seg-{protocol}_dseg.{config.file_format}"
         stats = aseg_stats(result.volumes[protocol], labels, result.image, result.mask, name)
-        texts[f"{result.stem}_seg-{protocol}_aseg.stats"] = stats
+        extras[f"{result.stem}_seg-{protocol}_aseg.stats"] = stats.encode()
     if config.has_report:
         try:
-            texts[f"{result.stem}.html"] = page_of(result)
+            extras[f"{result.stem}.html"] = page_of(result).encode()
+            if config.has_thumbnail:
+                protocol, labels = next(iter(result.labels.items()))
+                picture = draw_thumbnail(result.image, result.mask, labels)
+                extras[f"{result.stem}_seg-{protocol}_dseg.png"] = picture
         except Exception as error:
             logger.debug("the report of %s failed", result.stem, exc_info=True)
-            return texts, error
-    return texts, None
+            return extras, error
+    return extras, None
 
 
 def page_of(result: Result) -> str:

@@ -111,4 +111,4 @@ class Result:
         from neuronat.pipeline.outputs import write_result
         from neuronat.pipeline.report import page_of
 
-        return write_result(self, out, texts={f"{self.stem}.html": page_of(self)})
+        return write_result(self, out, extras={f"{self.stem}.html": page_of(self).encode()})

@@ -29,9 +29,9 @@ class SegmentConfig:
     alone, which sees a scan once, and not its mirror image as well; with `best` all networks see both. `protocols`:
     which of theirs, all if empty. `mask`: brain mask of the one scan. `stripped`: whether the scan is 0 outside the
     brain. `space`: the grid of the outputs, the scan's own or the working grid. `keeps_islands`: small pieces far
-    from a structure's body stay. `has_report`: write a page to look at; `has_stats`: a file like FreeSurfer's
-    aseg.stats; `has_luts`: colour tables for viewers; `has_freesurfer_ids`: labels once more in FreeSurfer's ids.
-    `is_packed`: the files of a scan as one zip file.
+    from a structure's body stay. `has_report`: write a page to look at, `has_thumbnail` with a small picture beside
+    it; `has_stats`: a file like FreeSurfer's aseg.stats; `has_luts`: colour tables for viewers; `has_freesurfer_ids`:
+    labels once more in FreeSurfer's ids. `is_packed`: the files of a scan as one zip file.
     `n_threads`: None for torch's own choice. `force` lifts the refusals of scans that do not look like a T1 of a
     brain. `overwrite`: replace a result of other scans, models or settings. `strict`: refuse what else would only
     get a warning. `tile_vox`: edge of the tiles, which bounds memory. `fallback`: what a cohort changed after a
@@ -47,6 +47,7 @@ class SegmentConfig:
     keeps_islands: bool = False
     has_probabilities: bool = False
     has_report: bool = True
+    has_thumbnail: bool = False
     has_stats: bool = False
     has_luts: bool = False
     has_freesurfer_ids: bool = False

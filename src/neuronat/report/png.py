@@ -1,4 +1,4 @@
-"""A grey picture as the bytes of a PNG file: eight bits a pixel, nothing but pixels in it."""
+"""A picture as the bytes of a PNG file: eight bits a channel, nothing but pixels in it."""
 
 import struct
 import zlib
@@ -9,22 +9,24 @@ from numpy.typing import NDArray
 __all__ = ["encode_png"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-GREY_8_BIT = (8, 0, 0, 0, 0)
+GREY, RGB = 0, 2
 UP = 2
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Return (H, W) grey values, the first row at the top, as a PNG file.
+    """Return grey values (H, W) or colours (H, W, 3), the first row at the top, as a PNG file.
 
     Notes
     -----
     Source: [PNG]. Ours: every row is stored as its difference from the one above, which suits smooth pictures.
     """
-    height, width = pixels.shape
-    above = np.vstack([np.zeros((1, width), np.uint8), pixels[:-1]])
-    rows = np.column_stack([np.full(height, UP, np.uint8), pixels - above])
+    height, width = pixels.shape[:2]
+    lines = pixels.reshape(height, -1)
+    above = np.vstack([np.zeros((1, lines.shape[1]), np.uint8), lines[:-1]])
+    rows = np.column_stack([np.full(height, UP, np.uint8), lines - above])
+    form = (8, GREY if pixels.ndim == 2 else RGB, 0, 0, 0)
     chunks = (
-        (b"IHDR", struct.pack(">II5B", width, height, *GREY_8_BIT)),
+        (b"IHDR", struct.pack(">II5B", width, height, *form)),
         (b"IDAT", zlib.compress(rows.tobytes(), 9)),
         (b"IEND", b""),
     )
