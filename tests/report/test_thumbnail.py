@@ -14,7 +14,7 @@ def read(content: bytes) -> np.ndarray:
 
 def test_structures_are_coloured_and_the_head_around_the_brain_is_black(head):
     picture = read(draw_thumbnail(*head))
-    assert picture.shape == (112, 372, 3)
+    assert picture.shape == (124, 372, 3)
     is_coloured = np.ptp(picture, axis=2) > 0.02
     rows, columns = np.nonzero(is_coloured[:, 124:248])  # axial: the thalami are 8 x 16 mm, 12 slices apart
     assert 8 <= np.ptp(rows) * 1.6 <= 20

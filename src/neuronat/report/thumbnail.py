@@ -13,7 +13,7 @@ from neuronat.space.volume import LabelMap, Volume
 __all__ = ["draw_thumbnail"]
 
 PIXEL_MM = 1.6
-TILE = (112, 124)  # rows and columns: 179 by 198 mm, for every scan, so that sizes compare
+TILE = (124, 124)  # rows and columns, 198 mm, for every scan, so that sizes compare
 OPACITY = 0.4
 
 
@@ -32,7 +32,7 @@ def draw_thumbnail(image: Volume, mask: NDArray[np.bool_], labels: LabelMap) -> 
     Returns
     -------
     bytes
-        A PNG file of 372 x 112 pixels: coronal, axial, sagittal.
+        A PNG file of 372 x 124 pixels: coronal, axial, sagittal.
 
     Raises
     ------
