@@ -20,7 +20,8 @@ def no_shape(monkeypatch):
 @pytest.fixture
 def untrimmed(monkeypatch):
     """A border that stays where the network saw it."""
-    monkeypatch.setattr(finder, "_trimmed", lambda body, _grey: body)
+    monkeypatch.setattr(finder, "_trimmed", lambda body, _brightness: body)
+    monkeypatch.setattr(finder, "PARTIAL", np.inf)
 
 
 @pytest.mark.usefixtures("no_shape", "untrimmed")
@@ -83,7 +84,7 @@ def test_the_border_lies_where_the_tissue_ends(monkeypatch, make_whole):
     i, j, k = np.indices((100, 100, 100)) - 49.5
     tissue = i**2 + j**2 + k**2 < 42**2
     cleft = (np.abs(i) < 3) & (k > 20)  # a fissure
-    grey = (0.1 + 0.9 * (tissue & ~cleft)).astype(np.float32)
+    grey = 1.0 * (tissue & ~cleft).astype(np.float32)
     grey[i**2 + j**2 + k**2 > 47**2] = 0.8  # skin, behind a dark gap
     grey[46:54, 46:54, :12] = 0.8  # and a nerve that leads out
     seen = (i / 46) ** 2 + (j / 46) ** 2 + (k / 41) ** 2 < 1  # too wide, and too low by a voxel
@@ -95,6 +96,22 @@ def test_the_border_lies_where_the_tissue_ends(monkeypatch, make_whole):
     assert np.count_nonzero((found != tissue) & ~nerve & ~cleft) < 0.02 * np.count_nonzero(tissue)
     assert found[cleft & (k < 30) & (np.abs(j) < 12)].all()
     assert np.count_nonzero(found & nerve & ~tissue) < 0.5 * np.count_nonzero(nerve & ~tissue)
+
+
+@pytest.mark.usefixtures("no_shape")
+@pytest.mark.parametrize(("brightness", "is_kept"), [(0.5, True), (0.34, True), (0.1, False)])
+def test_the_rim_that_holds_some_tissue_belongs_to_the_brain(monkeypatch, make_whole, brightness, is_kept):
+    i, j, k = np.indices((100, 100, 100)) - 49.5
+    radius = np.sqrt(i**2 + j**2 + k**2)
+    grey = np.select([radius < 42, radius < 43.5], [1.0, brightness], 0.0).astype(np.float32)
+    seen = radius < 42
+    rows = np.stack([1.0 - seen.ravel(), seen.ravel()], 1).astype(np.float32)
+    monkeypatch.setattr(finder, "class_probabilities", lambda *_: rows)
+    found = find_brain(make_whole(), grey, CPU, no_progress)
+    assert found[radius < 41].all()
+    assert not found[radius > 44.5].any(), "one voxel, no more"
+    rim = (radius >= 42) & (radius < 42.8)
+    assert (found[rim].mean() > 0.9) == is_kept
 
 
 @pytest.mark.usefixtures("no_shape")

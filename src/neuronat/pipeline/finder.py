@@ -27,6 +27,8 @@ RIM_VOX = 2
 """By how much the border may lie further out than the coarse network saw it."""
 DARK = 0.4
 """Fluid and bone at the border are darker than this share of the brain's bright tissue."""
+PARTIAL = 0.3
+"""What touches the tissue and is at least so bright holds some of it."""
 CORE_VOX, BRIGHT_PERCENTILE = 10, 75
 BRAIN_BRIDGE_VOX = 4
 """What hangs on the tissue by less than twice this is no brain: muscle, dura, skin."""
@@ -85,8 +87,10 @@ def find_brain(model: Model, grey: NDArray[np.float32], device: torch.device, pr
             f"check that it is a T1-weighted head, or give a brain mask with --mask"
         )
     progress("finding the brain", 0.9)
-    filled: NDArray[np.bool_] = ndimage.binary_fill_holes(_trimmed(body, grey))
-    return filled
+    brightness = _brightness(grey, body)
+    filled = ndimage.binary_fill_holes(_trimmed(body, brightness))
+    with_rim: NDArray[np.bool_] = filled | (ndimage.binary_dilation(filled) & (brightness > PARTIAL))
+    return with_rim
 
 
 def _body(is_brain: NDArray[np.bool_], bridge_vox: int) -> NDArray[np.bool_]:
@@ -96,16 +100,20 @@ def _body(is_brain: NDArray[np.bool_], bridge_vox: int) -> NDArray[np.bool_]:
     return body
 
 
-def _trimmed(body: NDArray[np.bool_], grey: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Move the border (I, J, K) of a brain to where its tissue ends: dark rims go, narrow clefts stay."""
+def _brightness(grey: NDArray[np.float32], body: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return grey values (I, J, K), slightly smoothed, as shares of those of a brain's bright tissue."""
     core = ndimage.binary_erosion(body, iterations=CORE_VOX)
-    if not core.any():
-        return body
-    bright = float(np.percentile(grey[core], BRIGHT_PERCENTILE))
+    bright = float(np.percentile(grey[core if core.any() else body], BRIGHT_PERCENTILE))
+    shares: NDArray[np.float32] = ndimage.gaussian_filter(grey, 0.6) / bright
+    return shares
+
+
+def _trimmed(body: NDArray[np.bool_], brightness: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Move the border (I, J, K) of a brain to where its tissue ends: dark rims go, narrow clefts stay."""
     found = ndimage.find_objects(body.astype(np.uint8))[0]
     box = tuple(slice(max(0, s.start - RIM_VOX - 1), s.stop + RIM_VOX + 1) for s in found)
     outer = ndimage.binary_dilation(body[box], iterations=RIM_VOX)
-    tissue = _body(outer & (ndimage.gaussian_filter(grey[box], 0.6) > DARK * bright), BRAIN_BRIDGE_VOX)
+    tissue = _body(outer & (brightness[box] > DARK), BRAIN_BRIDGE_VOX)
     near = ndimage.distance_transform_edt(~np.pad(tissue, SULCUS_VOX + 1)) <= SULCUS_VOX
     closed = (ndimage.distance_transform_edt(near) > SULCUS_VOX)[(slice(SULCUS_VOX + 1, -SULCUS_VOX - 1),) * 3]
     trimmed = np.zeros_like(body)
