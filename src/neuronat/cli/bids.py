@@ -53,6 +53,10 @@ class SpacedCommand(click.Command):
 @click.option("--pack", "is_packed", is_flag=True, help="The files of each scan as one zip file; group reads it, too.")
 @click.option("--require-all", is_flag=True, help="group: exit code 1 if a scan is missing or failed.")
 @click.option("--skip-bids-validation", is_flag=True, help="Accepted for BIDS apps; neuronat validates nothing itself.")
+@click.option("--resume", is_flag=True, help="Accepted for BIDS apps; every run goes on where one was stopped.")
+@click.option(
+    "-w", "--work-dir", type=click.Path(path_type=Path), help="Accepted for BIDS apps; there is no such folder."
+)
 @segment_options
 @click.option("--quiet", is_flag=True, help="Show only what went wrong.")
 @click.pass_context
@@ -90,7 +94,8 @@ def _study_config(options: dict[str, Any]) -> Any:
     from neuronat.cohort.study import StudyConfig
 
     take = options.pop
-    take("skip_bids_validation")
+    for accepted in ("skip_bids_validation", "resume", "work_dir"):
+        take(accepted)
     filter_file = take("bids_filter_file")
     selection = Selection(
         participants=take("participants"),

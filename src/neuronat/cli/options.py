@@ -74,7 +74,9 @@ SEGMENT = (
         help="Of the images written.",
     ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<number>."),
-    click.option("--threads", "n_threads", type=int, metavar="N", help="Cores to use. [default: all]"),
+    click.option(
+        "--threads", "--omp-nthreads", "n_threads", type=int, metavar="N", help="Cores to use. [default: all]"
+    ),
     click.option("--overwrite", is_flag=True, help="Replace results of another scan, model or settings."),
 )
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
