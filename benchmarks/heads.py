@@ -1,6 +1,7 @@
 """Label real raw heads: brain volume, and on one of them Dice with FSL FAST's maps and with its stripped version.
 
 Usage: python benchmarks/heads.py [--model NAME|DIR ...] [--threads N] [--heads philips,studyforrest,ms01,ms12]
+       python benchmarks/heads.py --painted 03,10,18 [--repeats N]     (Dice of the mask in painted heads)
 
 Reads NEURONAT_DATA/heads, which nobody was trained on. `philips` is a folder of DICOM files; of the same scan there are
 a stripped version and FAST's partial volumes, on another grid.
@@ -19,13 +20,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from neuronat import segment
+from neuronat.labels.scheme import load_scheme
+from neuronat.pipeline.finder import find_brain
+from neuronat.pipeline.networks import BRAIN, load_models
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.settings import SegmentConfig
+from neuronat.prepare.conform import labels_to_working, plan_grid, to_working
 from neuronat.space.affine import voxel_volume_mm3
-from neuronat.space.files import read_volume, write_mask
+from neuronat.space.files import read_label_map, read_volume, write_mask
 from neuronat.space.scan import ReadOptions
 from neuronat.space.volume import Volume
 from neuronat.space.voxels import largest_part
+from neuronat.synth.degrade import DegradeConfig, degrade
+from neuronat.synth.paint import brain_of, paint_head
 
 HEADS = {"philips": "dicom", "studyforrest": "T1w.nii.gz", "ms01": "T1w.nii.gz", "ms12": "T1w.nii.gz"}
 TISSUES = ("tissue", "hmrf")
@@ -37,15 +44,40 @@ def main() -> None:
     options.add_argument("--model", action="append", help="name or folder; several times for several")
     options.add_argument("--threads", type=int, default=2)
     options.add_argument("--heads", default=",".join(HEADS))
+    options.add_argument("--painted", help="of NEURONAT_DATA/labelmaps, painted; instead of the real ones")
+    options.add_argument("--repeats", type=int, default=3, help="paintings of each")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     models = tuple(chosen.model or ["neuronet"])
     forced = SegmentConfig(models=models, force=True, reading=ReadOptions(force=True))
+    if chosen.painted:
+        measure_painted(chosen.painted.split(","), chosen.repeats)
+        return
     folder = Path(os.environ["NEURONAT_DATA"]) / "heads"
     for name in chosen.heads.split(","):
         raw = labelled(folder / name / HEADS[name], forced, f"{name}, raw")
         if name == "philips":
             compare_with_fast(raw, folder / name, forced)
+
+
+def measure_painted(names: list[str], n_repeats: int) -> None:
+    """Find the brain in painted heads, whose brain is known."""
+    finder = load_models((BRAIN,))[0]
+    for name in names:
+        path = Path(os.environ["NEURONAT_DATA"]) / "labelmaps" / f"sub-{name}_dseg.nii.gz"
+        head = read_label_map(path, load_scheme("wholehead"))
+        ids = np.pad(
+            head.ids, [(0, max(head.ids.shape) - extent) for extent in head.ids.shape]
+        )  # `degrade` knows cubes
+        grid = plan_grid(head.affine, ids.shape)
+        truth = labels_to_working(brain_of(ids).astype(np.int32), grid) > 0
+        scores = []
+        for repeat in range(n_repeats):
+            image = paint_head(ids, torch.Generator().manual_seed(1000 * int(name) + repeat))
+            image = degrade(torch.from_numpy(image), DegradeConfig(), torch.Generator().manual_seed(repeat)).numpy()
+            grey = to_working(Volume(image, head.affine), grid).values
+            scores.append(dice(find_brain(finder, grey, torch.device("cpu"), lambda *_: None), truth))
+        print(f"painted head {name}: mask Dice {', '.join(f'{score:.3f}' for score in scores)}", flush=True)
 
 
 def labelled(path: Path, config: SegmentConfig, what: str) -> Result:

@@ -6,14 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch.nn import functional
 
 from neuronat.errors import UnusableInputError
 from neuronat.space.affine import nearest_axes, reorient, reoriented_affine
 from neuronat.space.volume import LabelMap, Volume
 from neuronat.space.voxels import largest_part
 from neuronat.synth.fields import smooth_noise
-from neuronat.synth.paint import CSF, FIRST_OUTSIDE, brain_of, paint, palette
+from neuronat.synth.paint import CSF, FIRST_OUTSIDE, brain_of, paint_head
 from neuronat.synth.specimen import Specimen
 
 __all__ = ["composite"]
@@ -67,25 +66,13 @@ def composite(specimen: Specimen, head: LabelMap, generator: torch.Generator) ->
     around = ndimage.affine_transform(ids, np.diag(scale), offset, output_shape=shape, order=0, mode="nearest")
     around = np.where((around >= FIRST_OUTSIDE) | (around == 0), around, CSF)
     white = specimen.levels[2]
-    painted = white * _painted(around, generator)
+    painted = white * paint_head(around, generator)
     inside = ndimage.gaussian_filter(larger.mask.astype(np.float32), BORDER_VOX)
     values = inside * larger.volume.values + (1 - inside) * painted
     i, j, k = values.shape
     shading = smooth_noise(1, max(i, j, k), 2, generator)[0, :i, :j, :k].numpy().clip(-2, 2)
     shaded = (values * np.exp(np.float32(SHADING / 2) * shading)).astype(np.float32)
     return replace(larger, volume=Volume(shaded, larger.volume.affine), is_raw=True)
-
-
-def _painted(ids: NDArray[np.integer], generator: torch.Generator) -> NDArray[np.float32]:
-    """Grey values for the labels of a head, white matter about 1."""
-    found = np.unique(ids)
-    positions = torch.from_numpy(np.searchsorted(found, ids).astype(np.uint8))
-    i, j, k = ids.shape
-    edge = max(ids.shape)
-    cube = functional.pad(positions[None], (0, edge - k, 0, edge - j, 0, edge - i))[0]  # `paint` knows cubes alone
-    image = paint(cube, *palette(tuple(found.tolist()), 0.0, generator), generator)
-    painted: NDArray[np.float32] = image[:i, :j, :k].numpy()
-    return painted
 
 
 def _largest_part(specimen: Specimen) -> Specimen:

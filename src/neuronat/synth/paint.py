@@ -5,12 +5,13 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
+from torch.nn import functional
 
 from neuronat.space.voxels import largest_part
 from neuronat.synth.degrade import blurred
 from neuronat.synth.fields import smooth_noise, uniform
 
-__all__ = ["CSF", "FIRST_OUTSIDE", "T1_GREY", "brain_of", "clutter", "paint", "palette"]
+__all__ = ["CSF", "FIRST_OUTSIDE", "T1_GREY", "brain_of", "clutter", "paint", "paint_head", "palette"]
 
 CSF = 24
 FIRST_OUTSIDE = 500
@@ -84,6 +85,23 @@ def paint(labels: Tensor, means: Tensor, textures: Tensor, generator: torch.Gene
     index = labels.long()
     image = means[index] + textures[index] * (1.5 * fine + slow)
     return blurred(image, float(uniform(0.4, 0.8, generator))).clamp(min=0)
+
+
+def paint_head(ids: NDArray[np.integer], generator: torch.Generator) -> NDArray[np.float32]:
+    """Give the labels (I, J, K) of a whole head grey values like those of a T1-weighted scan, white matter about 1.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    found = np.unique(ids)
+    positions = torch.from_numpy(np.searchsorted(found, ids).astype(np.uint8))
+    i, j, k = ids.shape
+    edge = max(ids.shape)
+    cube = functional.pad(positions[None], (0, edge - k, 0, edge - j, 0, edge - i))[0]  # `paint` knows cubes alone
+    image = paint(cube, *palette(tuple(found.tolist()), 0.0, generator), generator)
+    painted: NDArray[np.float32] = image[:i, :j, :k].numpy()
+    return painted
 
 
 def clutter(image: Tensor, is_outside: Tensor, generator: torch.Generator) -> Tensor:
