@@ -37,7 +37,7 @@ SEGMENT = (
     click.option(
         "--fast", "is_fast", is_flag=True, help="NeuroNet alone, one look: a third of the time, less accurate."
     ),
-    click.option("--best", "is_best", is_flag=True, help="DeepNAT sees the mirror image, too: nearly twice the time."),
+    click.option("--best", "is_best", is_flag=True, help="DeepNAT sees the mirror image, too: two thirds more time."),
     click.option(
         "--protocol",
         "protocols",
