@@ -66,9 +66,8 @@ def measure_painted(names: list[str], n_repeats: int) -> None:
     for name in names:
         path = Path(os.environ["NEURONAT_DATA"]) / "labelmaps" / f"sub-{name}_dseg.nii.gz"
         head = read_label_map(path, load_scheme("wholehead"))
-        ids = np.pad(
-            head.ids, [(0, max(head.ids.shape) - extent) for extent in head.ids.shape]
-        )  # `degrade` knows cubes
+        edge = max(head.ids.shape)
+        ids = np.pad(head.ids, [(0, edge - extent) for extent in head.ids.shape])  # `degrade` knows cubes alone
         grid = plan_grid(head.affine, ids.shape)
         truth = labels_to_working(brain_of(ids).astype(np.int32), grid) > 0
         scores = []

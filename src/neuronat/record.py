@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+import zipfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ __all__ = [
     "write_marker",
     "write_text",
     "write_whole",
+    "zip_entry",
 ]
 
 TEMPORARY_PREFIX = ".neuronat-"
@@ -262,6 +264,13 @@ def broken_outputs(marker: Marker, folder: Path) -> tuple[str, ...]:
         for name, digest in sorted(marker.outputs.items())
         if not (folder / name).is_file() or sha256_of(folder / name) != digest
     )
+
+
+def zip_entry(name: str) -> zipfile.ZipInfo:
+    """Return the entry of a file in a zip file: readable by all, and without a date, so that equal files stay equal."""
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    entry.external_attr = 0o644 << 16
+    return entry
 
 
 def temporary_name(name: str) -> str:

@@ -84,7 +84,7 @@ def test_the_border_lies_where_the_tissue_ends(monkeypatch, make_whole):
     i, j, k = np.indices((100, 100, 100)) - 49.5
     tissue = i**2 + j**2 + k**2 < 42**2
     cleft = (np.abs(i) < 3) & (k > 20)  # a fissure
-    grey = 1.0 * (tissue & ~cleft).astype(np.float32)
+    grey = (tissue & ~cleft).astype(np.float32)
     grey[i**2 + j**2 + k**2 > 47**2] = 0.8  # skin, behind a dark gap
     grey[46:54, 46:54, :12] = 0.8  # and a nerve that leads out
     seen = (i / 46) ** 2 + (j / 46) ** 2 + (k / 41) ** 2 < 1  # too wide, and too low by a voxel

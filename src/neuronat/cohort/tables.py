@@ -1,6 +1,7 @@
 """The tables of a group: every scan's state, the volumes by protocol, the failures."""
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -109,7 +110,7 @@ def _read_volumes(folder: Path, stem: str, protocol: str) -> dict[str, float]:
     """Read the volumes of one scan by name; nothing if the table is not one of ours."""
     try:
         text = read_result_file(folder, stem, f"{stem}_seg-{protocol}_volumes.tsv")
-        rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+        rows = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
         return {row["name"]: math.nan if row["volume_mm3"] == NOT_KNOWN else float(row["volume_mm3"]) for row in rows}
     except (NeuronatError, ValueError, KeyError, TypeError, csv.Error):
         return {}

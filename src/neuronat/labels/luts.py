@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from neuronat.labels.scheme import LabelScheme
 
-__all__ = ["freeview_lut", "fsleyes_lut", "itksnap_labels", "lut_files"]
+__all__ = ["freeview_lut", "fsleyes_lut", "itksnap_labels", "lut_files", "rgb_of"]
 
 ITKSNAP_HEAD = "# Label description for ITK-SNAP: IDX R G B A VIS MSH LABEL\n"
 
@@ -57,7 +57,17 @@ def fsleyes_lut(scheme: LabelScheme) -> str:
     return "\n".join(lines) + "\n"
 
 
+def rgb_of(colour: str) -> tuple[int, int, int]:
+    """Return red, green and blue, 0 to 255 each, of a colour such as `#ff8000`.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
 def _rows(scheme: LabelScheme) -> Iterator[tuple[int, str, tuple[int, int, int]]]:
     """Yield id, name and colour of each structure, ids rising."""
     for index, name, colour in sorted(zip(scheme.ids, scheme.names, scheme.colours, strict=True)):
-        yield index, name, (int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16))
+        yield index, name, rgb_of(colour)

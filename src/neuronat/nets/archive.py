@@ -15,7 +15,7 @@ from neuronat.errors import MissingInputError, ModelError, OutputError
 from neuronat.nets.card import read_card
 from neuronat.nets.folder import find_model, is_model_file, require_size, shipped_models, verified_contents
 from neuronat.nets.store import place_model, read_model_card
-from neuronat.record import shown_name, write_bytes
+from neuronat.record import shown_name, write_bytes, zip_entry
 
 __all__ = ["export_model", "import_model"]
 
@@ -94,9 +94,7 @@ def export_model(name: str, archive: Path) -> None:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as opened:
         for member in sorted(contents):
-            entry = zipfile.ZipInfo(f"{folder}/{member}", date_time=(1980, 1, 1, 0, 0, 0))
-            entry.external_attr = 0o644 << 16
-            opened.writestr(entry, contents[member])
+            opened.writestr(zip_entry(f"{folder}/{member}"), contents[member])
     write_bytes(archive, stream.getvalue())
 
 

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from neuronat.errors import MissingInputError, OutputError
-from neuronat.record import shown_name, write_whole
+from neuronat.record import shown_name, write_whole, zip_entry
 
 __all__ = ["pack_path", "read_result_file", "write_pack"]
 
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the first day of zip files: the same results give the same bytes
 SQUEEZED = (".gz", ".mgz")
 MOST_TEXT_BYTES = 64 * 2**20
 
@@ -37,8 +36,7 @@ def write_pack(path: Path, files: Sequence[Path]) -> None:
     def write(stream: BinaryIO) -> None:
         with zipfile.ZipFile(stream, "w") as pack:
             for file in files:
-                entry = zipfile.ZipInfo(file.name, date_time=EPOCH)
-                entry.external_attr = 0o644 << 16
+                entry = zip_entry(file.name)
                 entry.compress_type = zipfile.ZIP_STORED if file.suffix in SQUEEZED else zipfile.ZIP_DEFLATED
                 with file.open("rb") as content, pack.open(entry, "w", force_zip64=True) as member:
                     while chunk := content.read(2**20):

@@ -1,13 +1,16 @@
 """A small picture of one result for the page of a cohort: three planes, structures in their colours."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from neuronat.labels.luts import rgb_of
 from neuronat.labels.scheme import LabelScheme
 from neuronat.report.planes import Plane
 from neuronat.report.png import encode_png
-from neuronat.report.slices import cut_stack, grey_window
+from neuronat.report.slices import cut_stack, grey_window, to_pixels
 from neuronat.space.volume import LabelMap, Volume
 
 __all__ = ["draw_thumbnail"]
@@ -56,17 +59,13 @@ def _tile(plane: Plane, scheme: LabelScheme, window: tuple[float, float]) -> NDA
         (np.arange(n) - (n - 1) / 2) / step + (extent - 1) / 2
         for n, step, extent in zip((n_columns, n_rows), steps, extents, strict=True)
     )
-    places = np.meshgrid(across, up[::-1], indexing="xy")
-    low, high = window
-    values = ndimage.map_coordinates(plane.values, places, order=1)
-    grey = np.where(values == 0, 0, np.clip((values - low) / (high - low), 0, 1))
-    ids = np.zeros(TILE, np.int16) if plane.ids is None else ndimage.map_coordinates(plane.ids, places, order=0)
+    places = np.meshgrid(across, up, indexing="ij")
+    sampled = replace(plane, values=ndimage.map_coordinates(plane.values, places, order=1))
+    grey = to_pixels(sampled, window)[..., None].astype(np.float64)
+    ids = np.zeros(TILE, np.int16)
+    if plane.ids is not None:
+        ids = ndimage.map_coordinates(plane.ids, places, order=0).T[::-1]
+    colours = np.array([rgb_of(colour) for colour in scheme.colours])[scheme.classes_of(ids)]
     opacity = np.where(ids != 0, OPACITY, 0)[..., None]
-    mixed = (1 - opacity) * grey[..., None] + opacity * _colours(scheme)[scheme.classes_of(ids)]
-    pixels: NDArray[np.uint8] = np.rint(255 * mixed).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint((1 - opacity) * grey + opacity * colours).astype(np.uint8)
     return pixels
-
-
-def _colours(scheme: LabelScheme) -> NDArray[np.float64]:
-    """Return the colours (C, 3) of a scheme's classes, in [0, 1]."""
-    return np.array([[int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)] for colour in scheme.colours])
