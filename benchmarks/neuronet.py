@@ -36,11 +36,11 @@ def main() -> None:
     seconds = {"prepared, coordinates": time.perf_counter() - began}
     channels = np.concatenate([intensities[None], coordinates])[: net.n_channels]
     began = time.perf_counter()
-    features = encode_scan(net.to(device), channels, TileConfig(device=device), lambda _done: None)
+    features = encode_scan(net.to(device), channels, mask, TileConfig(device=device), lambda _done: None)
     seconds["features"] = time.perf_counter() - began
     for protocol in net.config.protocols:
         began = time.perf_counter()
-        most_probable(net, features, protocol, mask)
+        most_probable(net, features, protocol)
         seconds[protocol] = time.perf_counter() - began
     for step, value in seconds.items():
         print(f"{step:22s} {value:6.1f} s")

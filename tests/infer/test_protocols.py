@@ -4,7 +4,7 @@ import torch
 
 from neuronat.errors import ShapeError
 from neuronat.infer.protocols import Coarser, class_probabilities, most_probable, probability_channels
-from neuronat.infer.tiles import ScanFeatures, TileConfig, encode_scan
+from neuronat.infer.tiles import TileConfig, VoxelFeatures, encode_scan
 from neuronat.nets.neuronet import NeuroNet, NeuroNetConfig
 from neuronat.nets.unet import UNet, UNetConfig
 
@@ -22,59 +22,64 @@ def answered(request, rng):
         net = NeuroNet(NeuroNetConfig(protocols=PROTOCOLS)).eval()
     else:
         net = UNet(UNetConfig(protocols=PROTOCOLS, filters=(4, 6, 8))).eval()
-    features = encode_scan(net, grey[None], TileConfig(), lambda _done: None)
+    features = encode_scan(net, grey[None], mask, TileConfig(), lambda _done: None)
     if isinstance(net, UNet):
-        rows = features.scales[0][:, :11, :17, :14][:, torch.from_numpy(mask)].T
-        scores = net.heads["fine"](rows)
+        padded = np.pad(grey, [(0, 1), (0, 3), (0, 2)])
+        whole = net.encode(torch.from_numpy(padded)[None, None])[0][0]
+        scores = net.heads["fine"](whole[:, :11, :17, :14][:, torch.from_numpy(mask)].T)
     else:
         whole = net.decoders["fine"](tuple(scale[None] for scale in features.scales), slice(None))
         scores = whole[0][:, :11, :17, :14][:, torch.from_numpy(mask)].T
-    return net, features, mask, scores.softmax(1).numpy()
+    return net, features, scores.softmax(1).numpy()
 
 
 def test_the_most_probable_class_is_that_of_all_probabilities(answered):
-    net, features, mask, expected = answered
-    classes, probabilities, masses = most_probable(net, features, "fine", mask)
+    net, features, expected = answered
+    classes, probabilities, masses = most_probable(net, features, "fine")
     np.testing.assert_allclose(probabilities, expected.max(1), atol=1e-6)  # float32 exponentials
     np.testing.assert_array_equal(expected[np.arange(len(classes)), classes], expected.max(1))
     np.testing.assert_allclose(masses, expected.sum(0, np.float64), rtol=1e-5)  # float32 exponentials
 
 
 def test_masses_of_few_classes_come_in_one_turn(answered):
-    net, features, mask, _ = answered
-    _, _, masses = most_probable(net, features, "brain", mask)
-    expected = class_probabilities(net, features, "brain", mask).sum(0, np.float64)
+    net, features, _ = answered
+    _, _, masses = most_probable(net, features, "brain")
+    expected = class_probabilities(net, features, "brain").sum(0, np.float64)
     np.testing.assert_allclose(masses, expected, rtol=1e-5)  # float32 exponentials
 
 
 def test_probabilities_are_the_same_at_once_and_class_by_class(answered):
-    net, features, mask, expected = answered
-    np.testing.assert_allclose(class_probabilities(net, features, "fine", mask), expected, atol=1e-6)
-    channels = list(probability_channels(net, features, "fine", mask))
+    net, features, expected = answered
+    np.testing.assert_allclose(class_probabilities(net, features, "fine"), expected, atol=1e-6)
+    channels = list(probability_channels(net, features, "fine"))
     assert len(channels) == 37
     np.testing.assert_allclose(np.stack(channels, 1), expected, atol=1e-6)
 
 
-def test_an_empty_mask_gets_empty_answers(answered):
-    net, features, mask, _ = answered
-    classes, probabilities, masses = most_probable(net, features, "fine", np.zeros_like(mask))
+def test_an_empty_mask_gets_empty_answers(answered, rng):
+    net, _, _ = answered
+    nowhere = np.zeros((11, 17, 14), bool)
+    features = encode_scan(
+        net, rng.random((1, 11, 17, 14), dtype=np.float32), nowhere, TileConfig(), lambda _done: None
+    )
+    classes, probabilities, masses = most_probable(net, features, "fine")
     assert (classes.shape, probabilities.shape) == ((0,), (0,))
     np.testing.assert_array_equal(masses, np.zeros(37))
-    assert class_probabilities(net, features, "fine", np.zeros_like(mask)).shape == (0, 37)
+    assert class_probabilities(net, features, "fine").shape == (0, 37)
 
 
-def test_a_mask_of_another_grid_is_refused():
-    net = UNet(UNetConfig(protocols=PROTOCOLS, filters=(4, 6, 8))).eval()
-    features = ScanFeatures((torch.zeros(32, 4, 4, 8),), (4, 4, 6))
-    with pytest.raises(ShapeError, match=r"\(4, 4, 5\) voxels, the features are of a scan of \(4, 4, 6\)"):
-        most_probable(net, features, "fine", np.zeros((4, 4, 5), bool))
+def test_features_of_another_kind_of_network_are_refused():
+    net = NeuroNet(NeuroNetConfig(protocols=PROTOCOLS)).eval()
+    features = VoxelFeatures(torch.zeros(3, 32), np.ones((1, 1, 3), bool))
+    with pytest.raises(ShapeError, match="NeuroNet cannot read VoxelFeatures"):
+        most_probable(net, features, "fine")
 
 
 def test_fine_classes_agree_with_a_coarser_label(answered):
-    net, features, mask, expected = answered
+    net, features, expected = answered
     groups = (np.arange(37) % 3).astype(np.uint8)
     coarse = (np.arange(len(expected)) % 3).astype(np.uint8)
-    classes, probabilities, masses = most_probable(net, features, "fine", mask, Coarser(coarse, groups))
+    classes, probabilities, masses = most_probable(net, features, "fine", Coarser(coarse, groups))
     np.testing.assert_allclose(masses, expected.sum(0, np.float64), rtol=1e-5)  # what was excluded counts as well
     allowed = np.where(groups[None] == coarse[:, None], expected, 0)
     np.testing.assert_array_equal(groups[classes], coarse)

@@ -18,8 +18,8 @@ def net(request) -> UNet:
 
 
 def probabilities(net, channels, mask):
-    features = encode_scan(net, channels, TileConfig(), lambda _done: None)
-    return class_probabilities(net, features, "sides", mask)
+    features = encode_scan(net, channels, mask, TileConfig(), lambda _done: None)
+    return class_probabilities(net, features, "sides")
 
 
 def mirrored_scan(channels):
@@ -37,6 +37,14 @@ def test_probabilities_are_geometric_means_of_both_views(net, rng):
     expected = np.sqrt(seen * other[:, [0, 2, 1]])
     np.testing.assert_allclose(both, expected / expected.sum(1, keepdims=True), atol=1e-6)  # float32 exponentials
     assert np.abs(both - seen).max() > 1e-3
+
+
+def test_voxels_of_both_views_are_those_of_the_mask(net, rng):
+    channels = rng.normal(size=(net.n_channels, 10, 8, 6)).astype(np.float32)
+    twice = MirroredUNet(net, {"sides": PARTNERS})
+    everywhere = probabilities(twice, channels, np.ones((10, 8, 6), bool)).reshape(10, 8, 6, 3)
+    mask = rng.random((10, 8, 6)) > 0.6
+    np.testing.assert_allclose(probabilities(twice, channels, mask), everywhere[mask], atol=1e-6)  # float32 sums
 
 
 def test_a_mirrored_scan_gets_the_mirrored_answer(net, rng):

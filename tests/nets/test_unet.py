@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from neuronat.errors import ConfigError, ShapeError
+from neuronat.errors import ConfigError
 from neuronat.nets.unet import UNet, UNetConfig
 
 SMALL = {"filters": (4, 6, 8), "n_features": 5, "n_hidden": 7}
@@ -25,21 +25,20 @@ def test_features_have_the_extents_of_the_scan_and_coarser_ones_come_in_training
     assert [tuple(scale.shape) for scale in net.eval().encode(scans)] == shapes[:1]
 
 
+@pytest.mark.parametrize("planes", [4, 6, 100])
 @pytest.mark.parametrize("n_coordinates", [0, 6])
-def test_slabs_change_nothing(monkeypatch, n_coordinates):
+def test_features_of_some_voxels_are_those_of_all_in_slabs_of_any_size(monkeypatch, n_coordinates, planes):
     torch.manual_seed(0)
     net = UNet(UNetConfig(protocols={"tissue": 4}, filters=(4, 6, 8), n_features=5, n_coordinates=n_coordinates)).eval()
-    scans = torch.randn(2, 1 + n_coordinates, 20, 12, 8)
-    found = {}
-    for planes in (4, 6, 100):
-        monkeypatch.setattr("neuronat.nets.unet.SLAB", planes)
-        with torch.inference_mode():
-            found[planes] = net.encode(scans)[0]
-    assert found[100].shape == (2, 5 + n_coordinates, 20, 12, 8)
-    for planes in (4, 6):
-        torch.testing.assert_close(found[planes], found[100], rtol=0, atol=1e-5)  # float32 sums in another order
-    with pytest.raises(ShapeError, match="without voxels"):
-        net.encode(scans[:, :, :0])
+    scan = torch.randn(1, 1 + n_coordinates, 20, 12, 8)
+    voxels = torch.rand(20, 12, 8) > 0.5
+    voxels[8:12] = False  # a slab without any
+    monkeypatch.setattr("neuronat.nets.unet.SLAB", planes)
+    with torch.inference_mode():
+        expected = net.encode(scan)[0][0].movedim(0, -1)[voxels]
+        found = net.encode_voxels(scan, voxels)
+    assert found.shape == (int(voxels.sum()), 5 + n_coordinates)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)  # float32 sums in another order
 
 
 def test_a_head_answers_voxel_by_voxel():

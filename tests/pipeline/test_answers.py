@@ -40,7 +40,7 @@ def rows_of(answer):
 def test_every_voxel_of_the_mask_gets_its_most_probable_class(scene, make_whole, n_coordinates, effort):
     scene = replace(scene, config=SegmentConfig(effort=effort))
     encoded = encode_scene(make_whole(n_coordinates=n_coordinates), scene, no_progress)
-    answer = answer_whole(load_scheme("tissue"), encoded, scene.brain.mask, {})
+    answer = answer_whole(load_scheme("tissue"), encoded, {})
     rows = rows_of(answer)
     assert rows.shape == (np.count_nonzero(scene.brain.mask), 4)
     np.testing.assert_allclose(rows.sum(1), 1, atol=1e-5)  # float32 exponentials
@@ -54,7 +54,6 @@ def test_the_mirror_image_is_seen_unless_it_shall_go_fast(scene, make_whole):
         answer_whole(
             load_scheme("tissue"),
             encode_scene(model, replace(scene, config=SegmentConfig(effort=effort)), no_progress),
-            scene.brain.mask,
             {},
         )
         for effort in ("usual", "fast")
@@ -107,7 +106,7 @@ def test_a_deepnat_hears_what_networks_of_whole_scans_say(untrained_model, scene
     found = answer_protocols(scene.brain, networks, scene.config, no_progress)
     alone = rows_of(answer_patchwise(untrained_model, scene, no_progress))
     encoded = encode_scene(whole, scene, no_progress)
-    opinion = class_probabilities(encoded.net, encoded.features, "deepnat25", scene.brain.mask)
+    opinion = class_probabilities(encoded.net, encoded.features, "deepnat25")
     np.testing.assert_allclose(rows_of(found["deepnat25"]), 0.8 * alone + 0.2 * opinion, atol=1e-6)  # float32 sums
     assert list(found) == ["deepnat25", "tissue"]
 

@@ -1,4 +1,4 @@
-"""The answers of a NeuroNet at chosen voxels, protocol by protocol, never all classes of all voxels at once."""
+"""The answers of a NeuroNet at the voxels of a mask, protocol by protocol, never all classes of all voxels at once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuronat.errors import ShapeError
-from neuronat.infer.tiles import ScanFeatures
+from neuronat.infer.tiles import ScaleFeatures, ScanFeatures, VoxelFeatures
 from neuronat.nets.network import ScanNetwork
 from neuronat.nets.neuronet import NeuroNet
 
@@ -35,24 +35,18 @@ class Coarser:
 
 @torch.inference_mode()
 def most_probable(
-    net: ScanNetwork,
-    features: ScanFeatures,
-    protocol: str,
-    mask: NDArray[np.bool_],
-    within: Coarser | None = None,
+    net: ScanNetwork, features: ScanFeatures, protocol: str, within: Coarser | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float64]]:
-    """Return the most probable class of a protocol at each voxel of a mask, how probable it is, and all classes' sums.
+    """Return the most probable class of a protocol at each voxel asked, how probable it is, and all classes' sums.
 
     Parameters
     ----------
     net : ScanNetwork
         The network that made the features.
     features : ScanFeatures
-        Of one scan.
+        Of one scan, with the mask that says where to answer.
     protocol : str
         One of the network's.
-    mask : (I, J, K) bool
-        Where to answer.
     within : Coarser, optional
         Labels of a coarser protocol that the classes have to agree with.
 
@@ -65,21 +59,16 @@ def most_probable(
     masses : (C,) float64
         Sum of the probabilities of each class over the mask: the voxels it would have, were probabilities true.
 
-    Raises
-    ------
-    ShapeError
-        If the mask is not on the scan's grid.
-
     Notes
     -----
     Source: ours. Memory does not grow with the number of classes times the voxels of the scan. Masses take a second
     turn through the decoder where it gives more classes than come at once.
     """
-    n_voxels, n_classes = int(mask.sum()), net.config.protocols[protocol]
+    n_voxels, n_classes = int(features.mask.sum()), net.config.protocols[protocol]
     masses = torch.zeros(n_classes, dtype=torch.float64)
     best, sums = torch.full((n_voxels,), -torch.inf), torch.full((n_voxels,), -torch.inf)
     classes = torch.zeros(n_voxels, dtype=torch.uint8)
-    for block in _blocks(net, features, protocol, mask):
+    for block in _blocks(net, features, protocol):
         here = _allowed(block, within).max(1)
         is_better = here.values > best[block.voxels]
         found = (here.indices + block.classes.start).to(torch.uint8)
@@ -91,40 +80,36 @@ def most_probable(
     if within is not None:
         best = torch.where(best < sums - CONTRADICTION / 2, best + CONTRADICTION, best)
     if isinstance(net, NeuroNet) and n_classes > GROUP:
-        for block in _blocks(net, features, protocol, mask):
+        for block in _blocks(net, features, protocol):
             masses[block.classes] = _masses(block, sums)
     return classes.numpy(), torch.exp(best - sums).numpy(), masses.numpy()
 
 
 @torch.inference_mode()
-def class_probabilities(
-    net: ScanNetwork, features: ScanFeatures, protocol: str, mask: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    """Return the probabilities of all classes, (V, C) float32, at the voxels of a mask; for few classes."""
-    scores = torch.zeros(int(mask.sum()), net.config.protocols[protocol])
-    for block in _blocks(net, features, protocol, mask):
+def class_probabilities(net: ScanNetwork, features: ScanFeatures, protocol: str) -> NDArray[np.float32]:
+    """Return the probabilities of all classes, (V, C) float32, at the voxels asked; for few classes."""
+    scores = torch.zeros(int(features.mask.sum()), net.config.protocols[protocol])
+    for block in _blocks(net, features, protocol):
         scores[block.voxels, block.classes] = block.scores
     found: NDArray[np.float32] = scores.softmax(1).numpy()
     return found
 
 
 @torch.inference_mode()
-def probability_channels(
-    net: ScanNetwork, features: ScanFeatures, protocol: str, mask: NDArray[np.bool_]
-) -> Iterator[NDArray[np.float32]]:
-    """Yield the probability of one class after the other, (V,) float32, at the voxels of a mask.
+def probability_channels(net: ScanNetwork, features: ScanFeatures, protocol: str) -> Iterator[NDArray[np.float32]]:
+    """Yield the probability of one class after the other, (V,) float32, at the voxels asked.
 
     Notes
     -----
     Source: ours. A few classes at a time are computed, so memory does not grow with their number.
     """
     n_classes = net.config.protocols[protocol]
-    sums = torch.full((int(mask.sum()),), -torch.inf)
-    for block in _blocks(net, features, protocol, mask):
+    sums = torch.full((int(features.mask.sum()),), -torch.inf)
+    for block in _blocks(net, features, protocol):
         sums[block.voxels] = torch.logaddexp(sums[block.voxels], block.scores.logsumexp(1))
     for start in range(0, n_classes, GROUP):
         scores = torch.zeros(len(sums), min(GROUP, n_classes - start))
-        for block in _blocks(net, features, protocol, mask, slice(start, start + scores.shape[1])):
+        for block in _blocks(net, features, protocol, slice(start, start + scores.shape[1])):
             scores[block.voxels] = block.scores
         yield from torch.exp(scores - sums[:, None]).T.contiguous().numpy()
 
@@ -157,31 +142,22 @@ def _allowed(block: _Block, within: Coarser | None) -> Tensor:
     return torch.where(agrees, block.scores, block.scores - CONTRADICTION)
 
 
-def _blocks(
-    net: ScanNetwork,
-    features: ScanFeatures,
-    protocol: str,
-    mask: NDArray[np.bool_],
-    classes: slice | None = None,
-) -> Iterator[_Block]:
-    """Yield the scores of all voxels of the mask and the classes asked for, in blocks of bounded size."""
-    if mask.shape != features.shape:
-        raise ShapeError(f"the mask has {mask.shape} voxels, the features are of a scan of {features.shape}")
+def _blocks(net: ScanNetwork, features: ScanFeatures, protocol: str, classes: slice | None = None) -> Iterator[_Block]:
+    """Yield the scores of all voxels asked and the classes asked for, in blocks of bounded size."""
     wanted = classes or slice(0, net.config.protocols[protocol])
-    whole = np.zeros(features.scales[0].shape[1:], bool)
-    whole[: mask.shape[0], : mask.shape[1], : mask.shape[2]] = mask
-    voxels = torch.from_numpy(np.flatnonzero(whole))
     device = next(net.parameters()).device
-    if not isinstance(net, NeuroNet):
-        views = [view.movedim(0, -1).reshape(-1, view.shape[0]) for view in features.scales]
-        for start in range(0, len(voxels), CHUNK):
-            some = voxels[start : start + CHUNK]
-            rows = torch.cat([view[some] for view in views], 1) if len(views) > 1 else views[0][some]
-            scores = net.score(rows.to(device), protocol)[:, wanted]
+    if isinstance(features, VoxelFeatures) and not isinstance(net, NeuroNet):
+        for start in range(0, len(features.rows), CHUNK):
+            some = features.rows[start : start + CHUNK].to(device)
+            scores = net.score(some, protocol)[:, wanted]
             yield _Block(slice(start, start + len(some)), wanted, _bounded(scores.float()).cpu())
-        return
-    scales = tuple(scale[None].to(device) for scale in features.scales)
-    for start in range(wanted.start, wanted.stop, GROUP):
-        group = slice(start, min(start + GROUP, wanted.stop))
-        scores = net.decode(scales, protocol, group)[0].flatten(1).cpu()
-        yield _Block(slice(0, len(voxels)), group, _bounded(scores[:, voxels].T))
+    elif isinstance(features, ScaleFeatures) and isinstance(net, NeuroNet):
+        scales = tuple(scale[None].to(device) for scale in features.scales)
+        i, j, k = features.mask.shape
+        voxels = torch.from_numpy(features.mask)
+        for start in range(wanted.start, wanted.stop, GROUP):
+            group = slice(start, min(start + GROUP, wanted.stop))
+            scores = net.decode(scales, protocol, group)[0, :, :i, :j, :k].cpu()[:, voxels]
+            yield _Block(slice(0, scores.shape[1]), group, _bounded(scores.T))
+    else:
+        raise ShapeError(f"a {type(net).__name__} cannot read {type(features).__name__}")

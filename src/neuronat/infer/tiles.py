@@ -2,7 +2,7 @@
 
 Words: a *tile* is a box of voxels that the encoder sees at once; tiles overlap, and a *blend* weights each by how far
 a voxel lies from its tile's faces. Features are blended, not answers: a head then answers once per voxel, whatever
-the number of its classes.
+the number of its classes. Where heads answer voxel by voxel, features are kept at the voxels of a mask alone.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuronat.errors import ConfigError, ShapeError
+from neuronat.nets.mirrored import MirroredUNet
 from neuronat.nets.network import ScanNetwork
+from neuronat.nets.neuronet import NeuroNet
+from neuronat.nets.unet import UNet
 
-__all__ = ["ScanFeatures", "TileConfig", "encode_scan", "plan_tiles"]
+__all__ = ["ScaleFeatures", "ScanFeatures", "TileConfig", "VoxelFeatures", "encode_scan", "plan_tiles"]
 
 Tile = tuple[slice, slice, slice]
 
@@ -36,16 +39,25 @@ class TileConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class ScanFeatures:
-    """Features (F, I/s, J/s, K/s) of a scan of `shape` (I, J, K) at each scale s, padded to the network's stride.
+class VoxelFeatures:
+    """Features (V, F) of the voxels of a mask (I, J, K), in the order of `np.argwhere(mask)`; on the CPU, float32."""
 
-    A network that sees the mirror image, too, has two of full resolution.
+    rows: Tensor
+    mask: NDArray[np.bool_]
 
-    In memory the features of one voxel lie side by side, where a head reads them.
+
+@dataclass(frozen=True, eq=False)
+class ScaleFeatures:
+    """Features (F, I/s, J/s, K/s) of a scan at each scale s, padded to the network's stride; on the CPU, float32.
+
+    The mask (I, J, K) says where answers are wanted.
     """
 
     scales: tuple[Tensor, ...]
-    shape: tuple[int, int, int]
+    mask: NDArray[np.bool_]
+
+
+ScanFeatures = VoxelFeatures | ScaleFeatures
 
 
 def plan_tiles(shape: tuple[int, int, int], stride: int, config: TileConfig) -> tuple[Tile, ...]:
@@ -97,9 +109,13 @@ def plan_tiles(shape: tuple[int, int, int], stride: int, config: TileConfig) -> 
 
 @torch.inference_mode()
 def encode_scan(
-    net: ScanNetwork, channels: NDArray[np.float32], config: TileConfig, progress: Callable[[float], None]
+    net: ScanNetwork,
+    channels: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    config: TileConfig,
+    progress: Callable[[float], None],
 ) -> ScanFeatures:
-    """Compute the features of a scan.
+    """Compute the features of a scan, to answer at the voxels of a mask.
 
     Parameters
     ----------
@@ -107,6 +123,8 @@ def encode_scan(
         In evaluation mode, on the configuration's device.
     channels : (F, I, J, K) float32
         Grey values as the network was trained on, and brain coordinates if it takes them; any extents.
+    mask : (I, J, K) bool
+        Where answers are wanted.
     config : TileConfig
         Device, tiles.
     progress : callable
@@ -115,12 +133,12 @@ def encode_scan(
     Returns
     -------
     ScanFeatures
-        On the CPU, float32.
+        `ScaleFeatures` for a network that decodes whole scales, `VoxelFeatures` for others.
 
     Raises
     ------
     ShapeError
-        If the channels are not what the network takes.
+        If the channels are not what the network takes, or the mask is not on their grid.
 
     Notes
     -----
@@ -128,37 +146,73 @@ def encode_scan(
     """
     if channels.ndim != 4 or len(channels) != net.n_channels:
         raise ShapeError(f"the network takes {net.n_channels} channels of three axes; got {channels.shape}")
-    _, *extents = channels.shape
-    i, j, k = (-(-extent // net.stride) * net.stride for extent in extents)
-    padded = np.zeros((len(channels), i, j, k), np.float32)
-    padded[:, : extents[0], : extents[1], : extents[2]] = channels
+    if mask.shape != channels.shape[1:]:
+        raise ShapeError(f"the mask has {mask.shape} voxels, the scan {channels.shape[1:]}")
+    missing = [(0, -extent % net.stride) for extent in mask.shape]
+    padded, wanted = np.pad(channels, [(0, 0), *missing]), np.pad(mask, missing)
+    i, j, k = wanted.shape
     tiles = plan_tiles((i, j, k), net.stride, config)
+    if isinstance(net, NeuroNet):
+        return ScaleFeatures(_blended_scales(net, padded, tiles, config.device, progress), mask)
+    return VoxelFeatures(_blended_rows(net, padded, wanted, tiles, config.device, progress), mask)
+
+
+def _blended_rows(
+    net: UNet | MirroredUNet,
+    padded: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    tiles: tuple[Tile, ...],
+    device: torch.device,
+    progress: Callable[[float], None],
+) -> Tensor:
+    """Return the features (V, F) of the voxels of the mask."""
+    row_of = (np.cumsum(mask) - 1).reshape(mask.shape)
+    rows = torch.zeros(0)
+    for number, tile in enumerate(tiles):
+        inside = mask[tile]
+        if inside.any() or not number:
+            found = net.encode_voxels(_seen_in(padded, tile, device), torch.from_numpy(inside).to(device)).cpu()
+            if len(tiles) == 1:
+                rows = found
+            else:
+                rows = rows if number else torch.zeros(int(mask.sum()), found.shape[1])
+                blend = _blend(tile, tiles, 1)[torch.from_numpy(inside)]
+                rows.index_add_(0, torch.from_numpy(row_of[tile][inside]), found.mul_(blend[:, None]))
+        progress((number + 1) / len(tiles))
+    return rows
+
+
+def _blended_scales(
+    net: NeuroNet,
+    padded: NDArray[np.float32],
+    tiles: tuple[Tile, ...],
+    device: torch.device,
+    progress: Callable[[float], None],
+) -> tuple[Tensor, ...]:
+    """Return the features of every scale."""
     sums: list[Tensor] = []
     for number, tile in enumerate(tiles):
-        scan = torch.from_numpy(padded[(slice(None), *tile)])[None].to(config.device)
-        found = net.encode(scan.contiguous(memory_format=torch.channels_last_3d))
-        if len(tiles) == 1:
-            sums = [scale[0].cpu() for scale in found]
-        else:
-            _add(sums, found, tile, (i, j, k), tiles)
-        progress((number + 1) / len(tiles))
-    return ScanFeatures(tuple(sums), (extents[0], extents[1], extents[2]))
-
-
-def _add(
-    sums: list[Tensor], found: tuple[Tensor, ...], tile: Tile, shape: tuple[int, int, int], tiles: tuple[Tile, ...]
-) -> None:
-    """Add a tile's features, weighted, at every scale."""
-    if not sums:
-        for scale in found:
+        found = net.encode(_seen_in(padded, tile, device))
+        for index, scale in enumerate(found):
             step = (tile[0].stop - tile[0].start) // scale.shape[2]
-            sums.append(torch.zeros(*(extent // step for extent in shape), scale.shape[1]).movedim(-1, 0))
-    for total, scale in zip(sums, found, strict=True):
-        step = shape[0] // total.shape[1]
-        weights = [_share(axis, tile, tiles, step) for axis in range(3)]
-        blend = weights[0][:, None, None] * weights[1][None, :, None] * weights[2][None, None, :]
-        where = tuple(slice(edge.start // step, edge.stop // step) for edge in tile)
-        total[(slice(None), *where)] += scale[0].cpu() * blend
+            if len(sums) == index:
+                sums.append(torch.zeros(scale.shape[1], *(extent // step for extent in padded.shape[1:])))
+            where = tuple(slice(edge.start // step, edge.stop // step) for edge in tile)
+            sums[index][(slice(None), *where)] += scale[0].cpu() * _blend(tile, tiles, step)
+        progress((number + 1) / len(tiles))
+    return tuple(sums)
+
+
+def _seen_in(padded: NDArray[np.float32], tile: Tile, device: torch.device) -> Tensor:
+    """Return what the encoder sees of a scan (F, I, J, K) in a tile: (1, F, i, j, k)."""
+    scan = torch.from_numpy(padded[(slice(None), *tile)])[None].to(device)
+    return scan.contiguous(memory_format=torch.channels_last_3d)
+
+
+def _blend(tile: Tile, tiles: tuple[Tile, ...], step: int) -> Tensor:
+    """Return how much a tile counts at its voxels (i, j, k), at a scale; all tiles together count 1."""
+    i, j, k = (_share(axis, tile, tiles, step) for axis in range(3))
+    return i[:, None, None] * j[None, :, None] * k[None, None, :]
 
 
 def _share(axis: int, tile: Tile, tiles: tuple[Tile, ...], step: int) -> Tensor:

@@ -54,12 +54,16 @@ class MirroredUNet(nn.Module):
         """Channels of a scan: grey values and coordinates."""
         return self.net.n_channels
 
-    def encode(self, scans: Tensor) -> tuple[Tensor, ...]:
-        """Return two times features (B, F, I, J, K) of (B, 1 + n_coordinates, I, J, K) scans, left to right."""
-        (seen,) = self.net.encode(scans)
-        mirrored = (scans.flip(2) * self.signs).contiguous(memory_format=torch.channels_last_3d)
-        (other,) = self.net.encode(mirrored)
-        return seen, other.flip(2).contiguous(memory_format=torch.channels_last_3d)
+    def encode_voxels(self, scan: Tensor, voxels: Tensor) -> Tensor:
+        """Return two times features (V, 2F) of some voxels, (I, J, K) bool, of a scan (1, C, I, J, K)."""
+        seen = self.net.encode_voxels(scan, voxels)
+        mirrored = (scan.flip(2) * self.signs).contiguous(memory_format=torch.channels_last_3d)
+        other = self.net.encode_voxels(mirrored, voxels.flip(0))
+        row_of = voxels.flatten().cumsum(0).sub_(1).reshape(voxels.shape)
+        rows = seen.new_empty(len(seen), 2 * seen.shape[1])
+        rows[:, : seen.shape[1]] = seen
+        rows[row_of.flip(0)[voxels.flip(0)], seen.shape[1] :] = other
+        return rows
 
     def score(self, voxels: Tensor, protocol: str) -> Tensor:
         """Score the classes of a protocol (V, C) from both features (V, 2F) of V voxels."""

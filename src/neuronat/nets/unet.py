@@ -5,16 +5,15 @@ share one convolutional decoder, and a protocol is a *head*: a perceptron on the
 everywhere. So 139 classes cost nothing where nobody asks, in training as in inference.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neuronat.errors import ConfigError, ShapeError
+from neuronat.errors import ConfigError
 from neuronat.nets.neuronet import require_protocols
 
 __all__ = ["UNet", "UNetConfig"]
@@ -22,7 +21,7 @@ __all__ = ["UNet", "UNetConfig"]
 SLOW_CELLS = 20480
 """A single image of at most so many channels x rows x columns goes to torch's slow convolution on the CPU, which takes
 several times as long as the fast one takes for two (torch 2.13, `use_mkldnn` in its convolution)."""
-SLAB, HALO = 32, 2
+SLAB, HALO = 16, 2
 """Planes that go through the layers of full resolution together in inference, and what these reach beyond them."""
 
 
@@ -98,22 +97,43 @@ class UNet(nn.Module):
 
         In training those of the coarser scales follow.
         """
-        x = self.first(scans) if self.training else _in_slabs(self.first, scans)
-        passed = []
+        first = self.first(scans)
+        coarse = self._coarser(first)
+        features = self._finish(coarse[-1], first, scans)
+        return (features, *coarse[::-1]) if self.training else (features,)
+
+    def encode_voxels(self, scan: Tensor, voxels: Tensor) -> Tensor:
+        """Return the features (V, F) of some voxels, (I, J, K) bool, of a scan (1, 1 + n_coordinates, I, J, K).
+
+        In C order. In evaluation mode they are those of `encode`, but full resolution is calculated in slabs, and of
+        the other voxels nothing is kept.
+        """
+        extents = (1, self.config.filters[0], *scan.shape[2:])
+        first = torch.empty(extents, dtype=scan.dtype, device=scan.device, memory_format=torch.channels_last_3d)
+        for planes, slab in _in_slabs(self.first, scan):
+            first[:, :, planes] = slab
+        coarse = self._coarser(first)
+        rows = scan.new_empty(int(voxels.sum()), self.config.n_features + self.config.n_coordinates)
+        ends = voxels.sum((1, 2)).cumsum(0)
+        for planes, slab in _in_slabs(self._finish, coarse[-1], first, scan):
+            start = int(ends[planes.start - 1]) if planes.start else 0
+            rows[start : int(ends[planes.stop - 1])] = slab[0].movedim(0, -1)[voxels[planes]]
+        return rows
+
+    def _coarser(self, first: Tensor) -> list[Tensor]:
+        """Return the features of all coarser scales, the coarsest first, from the first ones of full resolution."""
+        x, passed = first, []
         for down in self.down:
             passed.append(x)
             x = down(x)
-        coarse = [x]
+        found = [x]
         for up, merge, side in zip(self.up[:-1], self.merge, passed[:0:-1], strict=True):
-            x = merge(_joined(up(x), side))
-            coarse.append(x)
-        finish = self._finish if self.training else partial(_in_slabs, self._finish)
-        features = finish(self.up[-1](x), passed[0], scans)
-        return (features, *coarse[::-1]) if self.training else (features,)
+            found.append(merge(_joined(up(found[-1]), side)))
+        return found
 
-    def _finish(self, x: Tensor, side: Tensor, scans: Tensor) -> Tensor:
-        """Return the features of full resolution."""
-        return torch.cat([self.last(_joined(x, side)), scans[:, 1:]], 1)
+    def _finish(self, x: Tensor, first: Tensor, scans: Tensor) -> Tensor:
+        """Return the features of full resolution from those of half of it, the first ones and the scans."""
+        return torch.cat([self.last(_joined(self.up[-1](x), first)), scans[:, 1:]], 1)
 
     def score(self, voxels: Tensor, protocol: str) -> Tensor:
         """Score the classes of a protocol from the features (V, F) of V voxels: (V, C)."""
@@ -131,28 +151,16 @@ def _joined(x: Tensor, side: Tensor) -> Tensor:
     return torch.cat([functional.interpolate(x, scale_factor=2, mode="nearest"), side], 1)
 
 
-def _in_slabs(layers: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+def _in_slabs(layers: Callable[..., Tensor], *inputs: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Run layers that reach at most `HALO` voxels on slabs of (B, F, I, J, K) tensors, the last of full resolution.
 
-    The result is the same, the memory for what lies between the layers is not.
+    Yield the planes of each slab and what the layers make of them: the same as of all at once, in less memory.
     """
     extent = inputs[-1].shape[2]
-    found: Tensor | None = None
     for start in range(0, extent, SLAB):
         stop, low, high = min(start + SLAB, extent), max(0, start - HALO), min(start + SLAB + HALO, extent)
         parts = [x[:, :, low * x.shape[2] // extent : high * x.shape[2] // extent] for x in inputs]
-        slab = layers(*parts)[:, :, start - low : stop - low]
-        if found is None:
-            found = torch.empty(
-                (*slab.shape[:2], *inputs[-1].shape[2:]),
-                dtype=slab.dtype,
-                device=slab.device,
-                memory_format=torch.channels_last_3d,
-            )
-        found[:, :, start:stop] = slab
-    if found is None:
-        raise ShapeError("a scan without voxels has no features")
-    return found
+        yield slice(start, stop), layers(*parts)[:, :, start - low : stop - low]
 
 
 class _Conv(nn.Conv3d):

@@ -110,7 +110,7 @@ def answer_protocols(
     for protocol, model in networks.by_protocol.items():
         if model.whole is None:
             seen = [encoded[other] for other in networks.opinions(protocol)]
-            opinions = [class_probabilities(e.net, e.features, protocol, prepared.mask) for e in seen]
+            opinions = [class_probabilities(e.net, e.features, protocol) for e in seen]
             answers[protocol] = answer_patchwise(model, scene, part_of(progress, 0.2, 0.65), opinions)
     coarser = {protocol: answer.classes for protocol, answer in answers.items()}
     for number, (protocol, model) in enumerate(
@@ -124,7 +124,7 @@ def answer_protocols(
             answers[protocol] = answer_refined(model, protocol, encoded[model], scene, step)
             coarser[protocol] = answers[protocol].classes
         else:
-            answers[protocol] = answer_whole(model.schemes[protocol], encoded[model], prepared.mask, coarser)
+            answers[protocol] = answer_whole(model.schemes[protocol], encoded[model], coarser)
     return {protocol: answers[protocol] for protocol in networks.by_protocol}
 
 
@@ -174,13 +174,13 @@ def encode_scene(model: Model, scene: Scene, progress: Progress) -> Encoded:
     grey = scene.brain.intensities
     channels = np.concatenate([grey[None], scene.coordinates]) if net.n_channels > 1 else scale_brightness(grey)[None]
     tiles = TileConfig(device=scene.device, most_voxels=32 * scene.config.tile_vox**3)
-    return Encoded(net, encode_scan(net.to(scene.device), channels, tiles, lambda done: progress("encoding", done)))
+    mask = scene.brain.mask
+    features = encode_scan(net.to(scene.device), channels, mask, tiles, lambda done: progress("encoding", done))
+    return Encoded(net, features)
 
 
-def answer_whole(
-    scheme: LabelScheme, encoded: Encoded, mask: NDArray[np.bool_], coarser: Mapping[str, NDArray[np.uint8]]
-) -> Answer:
-    """Label the voxels of a mask in a protocol from what a network has seen.
+def answer_whole(scheme: LabelScheme, encoded: Encoded, coarser: Mapping[str, NDArray[np.uint8]]) -> Answer:
+    """Label a brain in a protocol from what a network has seen of it.
 
     `coarser` holds classes (N,) of coarse protocols found before; fine ones of the same rater agree with them.
 
@@ -189,8 +189,8 @@ def answer_whole(
     Source: [NEURONET].
     """
     net, features, protocol = encoded.net, encoded.features, scheme.name
-    classes, certainty, masses = most_probable(net, features, protocol, mask, _coarser(scheme, coarser))
-    return Answer(classes, certainty, masses, partial(probability_channels, net, features, protocol, mask))
+    classes, certainty, masses = most_probable(net, features, protocol, _coarser(scheme, coarser))
+    return Answer(classes, certainty, masses, partial(probability_channels, net, features, protocol))
 
 
 def answer_refined(model: Model, protocol: str, encoded: Encoded, scene: Scene, progress: Progress) -> Answer:
@@ -205,7 +205,7 @@ def answer_refined(model: Model, protocol: str, encoded: Encoded, scene: Scene, 
     -----
     Source: ours (decision 0040).
     """
-    rows = class_probabilities(encoded.net, encoded.features, protocol, scene.brain.mask)
+    rows = class_probabilities(encoded.net, encoded.features, protocol)
     return _finished(rows, model, model.schemes[protocol], scene, progress)
 
 

@@ -69,9 +69,11 @@ def find_brain(model: Model, grey: NDArray[np.float32], device: torch.device, pr
         raise ModelError(f"model {model.name}: cannot find the brain in a raw head")
     step = model.card.stages["whole"].step_vox
     coarse = _block_means(scale_brightness(grey), step)
-    config = TileConfig(device=device)
-    features = encode_scan(net.to(device), coarse[None], config, lambda done: progress("finding the brain", 0.8 * done))
-    rows = class_probabilities(net, features, BRAIN, np.ones(coarse.shape, bool))
+    everywhere, config = np.ones(coarse.shape, bool), TileConfig(device=device)
+    features = encode_scan(
+        net.to(device), coarse[None], everywhere, config, lambda done: progress("finding the brain", 0.8 * done)
+    )
+    rows = class_probabilities(net, features, BRAIN)
     share = rows[:, 1].reshape(coarse.shape)
     progress("finding the brain", 0.8)
     shape = fit_shape(share, float(step))

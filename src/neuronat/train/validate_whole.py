@@ -61,13 +61,13 @@ def validate_whole(
         channels = volume.grey[None].astype(np.float32) * np.float32(GREY_STEP)
         if net.n_channels > 1 and volume.coordinates is not None:
             channels = np.concatenate([channels, volume.coordinates.astype(np.float32) * volume.mask])
-        features = encode_scan(net, channels, TileConfig(device=device), lambda _done: None)
+        features = encode_scan(net, channels, volume.mask, TileConfig(device=device), lambda _done: None)
         for name, protocol in protocols.items():
             if protocol.source.name not in volume.maps:
                 continue
             truth = protocol.source.mapped_ids(volume.maps[protocol.source.name], name)
             predicted = np.zeros(volume.mask.shape, np.uint8)
-            predicted[volume.mask], _, _ = most_probable(net, features, name, volume.mask)
+            predicted[volume.mask], _, _ = most_probable(net, features, name)
             found.setdefault(name, {})[volume.name] = dict(
                 dice_per_structure(protocol.scheme.ids_of(predicted), truth, protocol.scheme)
             )
