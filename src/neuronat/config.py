@@ -113,13 +113,15 @@ class WholeData:
     """Which scans a NeuroNet learns from, each with any of the protocols; see `train.protocols.find_protocol_scans`.
 
     `label_folders` hold further label maps, `heads` is a glob of whole-head label maps, both relative to the recipe;
-    the rest is as in `DataConfig`.
+    the rest is as in `DataConfig`. Of scans that have altered copies among `also`, the training sees the scan itself
+    as often as all its copies together.
     """
 
     folder: str
     scans: str
     packed: str
     mask_ending: str = ""
+    also: tuple[str, ...] = ()
     label_folders: tuple[str, ...] = ()
     heads: str = ""
     folds: str = ""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from neuronat.config import read_recipe
 from neuronat.errors import ConfigError, UnusableInputError, UsageError
 from neuronat.labels.scheme import load_scheme
 from neuronat.nets.store import load_model
@@ -14,6 +15,8 @@ from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.networks import chosen_protocols
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.pipeline.training import train_recipe
+from neuronat.pipeline.whole_material import packed_volumes
+from neuronat.pipeline.whole_training import make_source
 from neuronat.space.files import write_label_map, write_mask, write_volume
 from neuronat.space.volume import LabelMap
 from neuronat.train.volumes import read_volume_file
@@ -117,6 +120,28 @@ def test_a_brain_mask_is_taught_by_masks_and_painted_heads(folder):
     assert [(a.measure, a.measured_on) for a in model.card.accuracy] == [("mean Dice, brain", "sub-01, held out")]
     assert 0 <= model.card.accuracy[0].value <= 1
     assert set(read_volume_file(folder / "packed" / "sub-02.npz").maps) == {"tissue", "brain"}
+
+
+def test_a_scan_is_drawn_as_often_as_all_its_copies(folder):
+    for path in sorted((folder / "scans").iterdir()):
+        subject, rest = path.name.split("_", 1)
+        for kind in ("mild", "strong"):
+            copy = folder / "aged" / f"{subject}_acq-{kind}_{rest}"
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+    also = ('packed = "packed"', 'packed = "packed"\nalso = ["aged/*_T1w.nii.gz"]')
+    path = write_recipe(folder, also=also)
+    material = packed_volumes(read_recipe(path), path, silent)
+    named = [volume.name for volume in material.training]
+    assert sorted(named) == ["sub-02", "sub-02", "sub-02_acq-mild", "sub-02_acq-strong"]
+    assert [volume.name for volume in material.held_out] == ["sub-01"]
+    source = make_source(material, torch.device("cpu"))
+    assert len({id(scan) for scan in source.scans}) == 3
+    twice = write_recipe(
+        folder, also=(also[0], also[1].replace("aged/*", "scans/*")), packed=('packed = "packed"', 'packed = "anew"')
+    )
+    with pytest.raises(ConfigError, match=r"whole\.also names sub-01, sub-02 once more"):
+        packed_volumes(read_recipe(twice), twice, silent)
 
 
 @pytest.mark.slow

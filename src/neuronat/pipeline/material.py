@@ -11,7 +11,7 @@ from neuronat.record import write_text
 from neuronat.train.packing import find_labelled_scans, pack_scan
 from neuronat.train.scans import PackedScan, read_packed, write_packed
 
-__all__ = ["held_out_names", "pack_scans", "packed_scans"]
+__all__ = ["copies_among", "glob_place", "held_out_names", "pack_scans", "packed_scans", "require_other_names"]
 
 INDEX = "scans.tsv"
 
@@ -54,9 +54,9 @@ def packed_scans(recipe: Recipe, path: Path, progress: Progress) -> tuple[list[P
     held = held_out_names(recipe.data.folds, recipe.data.held_out, path, names)
     if held >= set(names):
         raise ConfigError(f"{path.name}: every scan is held out; leave at least one to train on")
-    copies = {name for name in names if _subject_of(name) != name and _subject_of(name) in names}
+    copies = copies_among(names)
     scans = {name: read_packed(packed / f"{name}.npz") for name in names}
-    return [scans[n] for n in names if n not in held], [scans[n] for n in names if n in held - copies]
+    return [scans[n] for n in names if n not in held], [scans[n] for n in names if n in held - copies.keys()]
 
 
 def pack_scans(recipe: Recipe, path: Path, progress: Progress) -> None:
@@ -64,7 +64,7 @@ def pack_scans(recipe: Recipe, path: Path, progress: Progress) -> None:
     data, scheme, protocol = recipe.data, load_scheme(recipe.data.scheme), load_scheme(recipe.protocol)
     packed = resolved_path(data.packed, path)
     places = [(resolved_path(data.folder, path), data.scans)]
-    places += [_place(resolved_path(also, path)) for also in data.also]
+    places += [glob_place(resolved_path(also, path)) for also in data.also]
     files = [
         scan
         for folder, scans in places
@@ -72,9 +72,7 @@ def pack_scans(recipe: Recipe, path: Path, progress: Progress) -> None:
             folder, scans=scans, mask_ending=data.mask_ending, label_ending=data.label_ending
         )
     ]
-    names = [scan.name for scan in files]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"{path.name}: data.also names {', '.join(twice)} once more; give copies another name")
+    require_other_names([scan.name for scan in files], f"{path.name}: data.also")
     for index, scan in enumerate(files):
         progress(f"packing {scan.name}", index / len(files))
         write_packed(pack_scan(scan, scheme, protocol), packed)
@@ -97,7 +95,18 @@ def held_out_names(folds: str, held_out: tuple[int, ...], path: Path, names: lis
     return {name for name in names if fold_of[name] in held_out}
 
 
-def _place(pattern: Path) -> tuple[Path, str]:
+def copies_among(names: list[str]) -> dict[str, str]:
+    """Return, for each name of an altered copy such as `sub-01_acq-aged`, that of its scan, which is there as well."""
+    return {name: _subject_of(name) for name in names if _subject_of(name) != name and _subject_of(name) in names}
+
+
+def require_other_names(names: list[str], field: str) -> None:
+    """Raise ConfigError where further scans, listed in a recipe's field, are called like others."""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"{field} names {', '.join(twice)} once more; give copies another name")
+
+
+def glob_place(pattern: Path) -> tuple[Path, str]:
     """Divide a glob into a folder and what is to be found in it."""
     first = next((n for n, part in enumerate(pattern.parts) if set(part) & set("*?[")), len(pattern.parts) - 1)
     return Path(*pattern.parts[:first]), str(Path(*pattern.parts[first:]))

@@ -7,7 +7,7 @@ from pathlib import Path
 from neuronat.config import WholeRecipe, resolved_path
 from neuronat.errors import ConfigError, MissingInputError
 from neuronat.labels.scheme import BRAIN, LabelScheme, load_scheme
-from neuronat.pipeline.material import held_out_names
+from neuronat.pipeline.material import copies_among, glob_place, held_out_names, require_other_names
 from neuronat.record import write_text
 from neuronat.train.gathering import pack_head, pack_protocol_scan
 from neuronat.train.protocols import find_protocol_scans
@@ -26,7 +26,10 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What a training has: volumes to train on, held out, and painted heads; and what it teaches."""
+    """What a training has: volumes to train on, held out, and painted heads; and what it teaches.
+
+    A volume that shall be drawn more often stands in the list of the training as often.
+    """
 
     training: list[PackedVolume]
     held_out: list[PackedVolume]
@@ -64,9 +67,11 @@ def packed_volumes(recipe: WholeRecipe, path: Path, progress: Progress) -> Mater
     held = held_out_names(recipe.whole.folds, recipe.whole.held_out, path, scans)
     if held >= set(scans):
         raise ConfigError(f"{path.name}: every scan is held out; leave at least one to train on")
+    copies = copies_among(scans)
+    weights = {name: max(1, list(copies.values()).count(name)) for name in scans}
     return Material(
-        training=[volumes[n] for n in scans if n not in held],
-        held_out=[volumes[n] for n in scans if n in held],
+        training=[volumes[n] for n in scans if n not in held for _ in range(weights[n])],
+        held_out=[volumes[n] for n in scans if n in held - copies.keys()],
         heads=[volumes[n] for n, kind in rows if kind == HEAD],
         protocols=protocols,
     )
@@ -79,6 +84,10 @@ def _pack(recipe: WholeRecipe, path: Path, protocols: Mapping[str, Protocol], pr
     folder = resolved_path(data.folder, path)
     places = [resolved_path(place, path) for place in data.label_folders]
     scans = find_protocol_scans(folder, scans=data.scans, label_folders=places)
+    for also in data.also:
+        copies, pattern = glob_place(resolved_path(also, path))
+        scans += find_protocol_scans(copies, scans=pattern, label_folders=places)
+    require_other_names([scan.name for scan in scans], f"{path.name}: whole.also")
     heads = _find_heads(recipe, path)
     from_maps = {name: protocol for name, protocol in protocols.items() if name != BRAIN}
     if not heads and from_maps:

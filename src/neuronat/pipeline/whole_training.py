@@ -110,8 +110,9 @@ def make_source(material: Material, device: torch.device) -> CropSource:
     sources = {p.source.name: p.source for p in material.protocols.values()} | {HEADS: heads}
     tables = lookup_tables({n: p for n, p in material.protocols.items() if n != BRAIN}, heads)
     schemes = material.schemes
+    there = {volume.name: to_device(volume, sources, device) for volume in material.training}
     return CropSource(
-        scans=[to_device(volume, sources, device) for volume in material.training],
+        scans=[there[volume.name] for volume in material.training],
         heads=[to_device(volume, sources, device) for volume in material.heads],
         tables={p: {s: torch.from_numpy(t).to(device) for s, t in found.items()} for p, found in tables.items()},
         mirrored={p: torch.from_numpy(schemes[p].mirrored_classes).to(device) for p in tables},
@@ -179,7 +180,7 @@ def make_whole_card(
         schemes=tuple(material.schemes),
         training=TrainingRecord(
             material=recipe.whole.material or recipe.whole.scans,
-            n_scans=len(material.training) + len(material.heads),
+            n_scans=len({volume.name for volume in material.training}) + len(material.heads),
             recipe={
                 "training": asdict(recipe.training),
                 "crops": asdict(recipe.crops),
