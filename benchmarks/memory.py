@@ -29,8 +29,8 @@ from neuronat.pipeline.settings import SegmentConfig
 from neuronat.space.memory import peak_memory_bytes
 from neuronat.space.scan import ReadOptions
 scan, mask, model, n_threads, tile, out = sys.argv[1:]
-config = SegmentConfig(models=(model,), mask=Path(mask) if mask else None, n_threads=int(n_threads), device="cpu",
-                       tile_vox=int(tile), force=True, reading=ReadOptions(force=True))
+config = SegmentConfig(models=(model,) if model else (), mask=Path(mask) if mask else None, n_threads=int(n_threads),
+                       device="cpu", tile_vox=int(tile), force=True, reading=ReadOptions(force=True))
 before = peak_memory_bytes()
 (outcome,) = segment_files([Path(scan)], Path(out), config)
 if outcome.failure:
@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scan", type=Path, nargs="?")
     parser.add_argument("--mask", default="")
-    parser.add_argument("--model", default="deepnat")
+    parser.add_argument("--model", default="", help="name or folder; those of the default pipeline if empty")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tile", type=int, default=64)
     chosen = parser.parse_args()
@@ -55,7 +55,7 @@ def main() -> None:
             [sys.executable, "-c", SCRIPT, *map(str, words)], stdout=subprocess.PIPE, text=True, check=True
         )
         before, peak = map(float, done.stdout.split())
-        estimate = bytes_per_scan([Entry(scan, "")]) / 1e9
+        estimate = bytes_per_scan([Entry(scan, "")], chosen.tile) / 1e9
     print(
         f"peak memory {peak:.2f} GB, {before:.2f} GB of it before the scan; estimated {estimate:.2f} GB; "
         f"{chosen.threads} threads, tiles of {chosen.tile}, {time.perf_counter() - began_s:.0f} s"

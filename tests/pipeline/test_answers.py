@@ -9,6 +9,7 @@ from neuronat.errors import ModelError
 from neuronat.infer.protocols import class_probabilities
 from neuronat.labels.scheme import load_scheme
 from neuronat.pipeline.answers import (
+    Encoded,
     Scene,
     answer_patchwise,
     answer_protocols,
@@ -67,11 +68,14 @@ def test_a_patchwise_model_cannot_label_whole_scans(untrained_model, scene):
 
 
 @pytest.mark.usefixtures("swift_pipeline")
-def test_opinions_count_for_a_fifth(untrained_model, scene, rng):
+@pytest.mark.parametrize("n_others", [1, 2])
+def test_opinions_count_for_a_fifth(untrained_model, scene, rng, monkeypatch, n_others):
     alone = rows_of(answer_patchwise(untrained_model, scene, no_progress))
-    other = rng.dirichlet(np.ones(26), len(alone)).astype(np.float32)
-    both = answer_patchwise(untrained_model, scene, no_progress, [other])
-    np.testing.assert_allclose(rows_of(both), 0.8 * alone + 0.2 * other, atol=1e-6)  # float32 sums
+    others = rng.dirichlet(np.ones(26), (n_others, len(alone))).astype(np.float32)
+    heard = iter(others.copy())
+    monkeypatch.setattr("neuronat.pipeline.answers.class_probabilities", lambda *_: next(heard))
+    both = answer_patchwise(untrained_model, scene, no_progress, [Encoded(None, None)] * n_others)
+    np.testing.assert_allclose(rows_of(both), 0.8 * alone + 0.2 * others.mean(0), atol=1e-6)  # float32 sums
     np.testing.assert_array_equal(both.classes, rows_of(both).argmax(1))
 
 

@@ -4,7 +4,7 @@ import torch
 
 from neuronat.errors import ConfigError, UnavailableError
 from neuronat.pipeline import device
-from neuronat.pipeline.device import choose_device, device_error, device_names
+from neuronat.pipeline.device import choose_device, device_error, device_names, free_device_bytes
 
 
 def test_the_cpu_calculates_correctly():
@@ -31,6 +31,14 @@ def test_unknown_and_absent_devices_are_told_apart(monkeypatch: pytest.MonkeyPat
 
 def test_a_device_that_fails_has_an_infinite_error():
     np.testing.assert_equal(device_error("meta"), np.inf)
+
+
+def test_memory_of_a_device_of_its_own_counts_what_torch_keeps_as_free(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (500, 2000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _device: 300)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _device: 100)
+    assert free_device_bytes(torch.device("cuda:0")) == 700
+    assert free_device_bytes(torch.device("cpu")) is None
 
 
 @pytest.mark.gpu

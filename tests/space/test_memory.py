@@ -1,8 +1,17 @@
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from neuronat.space.memory import cgroup_folders, free_memory_bytes, peak_memory_bytes, reset_peak_memory
+from neuronat.space.memory import (
+    cgroup_folders,
+    free_memory_bytes,
+    held_memory_bytes,
+    peak_memory_bytes,
+    release_memory,
+    reset_peak_memory,
+)
 
 GB = 10**9
 
@@ -56,6 +65,17 @@ def test_the_peak_counts_what_was_held_and_starts_anew():
     held = np.ones(30_000_000)
     grown = peak_memory_bytes()
     assert grown - before > 0.9 * held.nbytes
+    assert held.nbytes < held_memory_bytes() <= grown
     del held
     reset_peak_memory()
     assert peak_memory_bytes() < grown - 100_000_000
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
+def test_what_was_freed_goes_back_to_the_system():
+    pieces = [np.ones(2000) for _ in range(20_000)]  # 16 kB each, from the heap
+    last = np.ones(2000)  # stands in the way of what the heap gives back by itself
+    held = held_memory_bytes()
+    del pieces
+    release_memory()
+    assert held - held_memory_bytes() > 0.8 * 20_000 * last.nbytes

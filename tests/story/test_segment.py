@@ -1,6 +1,7 @@
 """The main job from end to end, in processes of its own and in every orientation that a file can have."""
 
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from scipy import ndimage
 
 import neuronat
 from neuronat.labels import load_scheme
+from neuronat.pipeline import memory
 from neuronat.space.scan import ReadOptions
 
 ORIENTATIONS = [
@@ -158,6 +160,23 @@ def test_a_file_size_limit_gets_73_and_leaves_nothing(untrained_folder: Path, ph
     assert done.returncode == 73, done.stderr
     assert done.stderr.count("\n") == 1
     assert not out.exists()
+
+
+@pytest.mark.usefixtures("swift_pipeline")
+def test_where_memory_is_short_tiles_are_smaller_and_the_sidecar_says_so(
+    run, untrained_folder: Path, phantom_files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(memory, "memory_estimate_gb", lambda _grid, _brain_ml, tile_vox=64: float(tile_vox))
+    monkeypatch.setattr(memory, "held_memory_bytes", lambda: 0)
+    for free_gb, tile_vox in ((100, 64), (50, 48), (32, 32)):
+        monkeypatch.setattr(memory, "free_memory_bytes", lambda free_gb=free_gb: free_gb * 10**9)
+        out = tmp_path / str(free_gb)
+        options = ("--model", untrained_folder, "--force", "--no-crf", "--quiet", "--device", "cpu")
+        assert run("segment", phantom_files.scan, "-o", out, *options).exit_code == 0
+        (sidecar,) = out.glob("*_seg-deepnat25_dseg.json")
+        assert json.loads(sidecar.read_text(encoding="utf-8"))["TileVoxels"] == tile_vox
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: 31 * 10**9)
+    assert run("segment", phantom_files.scan, "-o", tmp_path / "31", *options).exit_code == 71
 
 
 @pytest.mark.usefixtures("swift_pipeline")

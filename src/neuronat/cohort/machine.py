@@ -5,6 +5,7 @@ The only place of this room where environment variables are read.
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,10 +44,11 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How many workers with how many threads each, what one needs, and whether that fits."""
+    """How many workers with how many threads each, how large their tiles are, what one needs, and whether that fits."""
 
     n_workers: int
     n_threads: int
+    tile_vox: int
     bytes_per_worker: int
     fits: bool
 
@@ -70,16 +72,21 @@ def measure_machine(n_gpus: int = 0) -> Machine:
 
 
 def plan_sizes(
-    machine: Machine, bytes_per_scan: int, n_scans: int, *, n_workers: int | None = None, n_threads: int | None = None
+    machine: Machine,
+    bytes_by_tile: Mapping[int, int],
+    n_scans: int,
+    *,
+    n_workers: int | None = None,
+    n_threads: int | None = None,
 ) -> Sizes:
-    """Decide how many workers to start.
+    """Decide how many workers to start, and with which tiles.
 
     Parameters
     ----------
     machine : Machine
         What there is.
-    bytes_per_scan : int
-        Estimated peak memory of one worker.
+    bytes_by_tile : mapping of int to int
+        Estimated peak memory of one worker by the edge of its tiles in voxels; at least one.
     n_scans : int
         No more workers than scans.
     n_workers, n_threads : int, optional
@@ -89,7 +96,7 @@ def plan_sizes(
     -------
     Sizes
         As many workers as cores, or as GPUs where there are some, but no more than 60 % of the free memory can
-        hold, and at least one; the cores are divided among them.
+        hold, and at least one; the cores are divided among them. Smaller tiles where they let more workers fit.
 
     Raises
     ------
@@ -103,15 +110,21 @@ def plan_sizes(
     for name, number in (("workers", n_workers), ("threads", n_threads)):
         if number is not None and number < 1:
             raise ConfigError(f"number of {name} must be at least 1; got {number}")
-    held = int(SHARE * machine.free_bytes // max(bytes_per_scan, 1))
     most = machine.n_gpus or max(1, machine.n_cores // (n_threads or 1))
-    chosen = n_workers or max(1, min(most, held, n_scans))
-    return Sizes(
-        n_workers=chosen,
-        n_threads=n_threads or max(1, machine.n_cores // chosen),
-        bytes_per_worker=bytes_per_scan,
-        fits=chosen * bytes_per_scan <= machine.free_bytes,
-    )
+    plans = []
+    for tile_vox, need in bytes_by_tile.items():
+        held = int(SHARE * machine.free_bytes // max(need, 1))
+        chosen = n_workers or max(1, min(most, held, n_scans))
+        plans.append(
+            Sizes(
+                n_workers=chosen,
+                n_threads=n_threads or max(1, machine.n_cores // chosen),
+                tile_vox=tile_vox,
+                bytes_per_worker=need,
+                fits=chosen * need <= machine.free_bytes,
+            )
+        )
+    return max(plans, key=lambda plan: (plan.fits, plan.n_workers, plan.tile_vox if plan.fits else -plan.tile_vox))
 
 
 def describe_sizes(sizes: Sizes, machine: Machine) -> str:
@@ -121,7 +134,7 @@ def describe_sizes(sizes: Sizes, machine: Machine) -> str:
     doubt = "" if sizes.fits else "; this may be too much: see --n-procs, or free memory"
     return (
         f"{sizes.n_workers} workers with {sizes.n_threads} threads each on {machine.n_cores} cores{gpus}; "
-        f"about {need}{doubt}"
+        f"about {need}, tiles of {sizes.tile_vox}{doubt}"
     )
 
 

@@ -21,6 +21,7 @@ from neuronat.cohort.work import open_segmentation
 from neuronat.errors import OutputError, UsageError
 from neuronat.pipeline.batch import load_protocols
 from neuronat.pipeline.device import choose_device, device_names
+from neuronat.pipeline.memory import TILES
 from neuronat.pipeline.outputs import require_same_tables
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.record import make_folder, shown_name
@@ -85,7 +86,7 @@ def run_participants(source: Path, out: Path, config: StudyConfig, say: Callable
     if is_serial:
         config = replace(config, n_workers=1 if config.n_workers is None else min(config.n_workers, 1))
     sizes = _sizes(cohort, machine, config)
-    job = replace(job, config=replace(job.config, n_threads=sizes.n_threads))
+    job = replace(job, config=replace(job.config, n_threads=sizes.n_threads, tile_vox=sizes.tile_vox))
     _prepare_folder(cohort, source, out, job)
     say(f"{len(cohort.entries)} scans; {describe_sizes(sizes, machine)}")
     if is_serial and len(cohort.entries) > 1:
@@ -135,7 +136,7 @@ def _sizes(cohort: Cohort, machine: Machine, config: StudyConfig) -> Sizes:
         machine = replace(machine, free_bytes=int(1e9 * config.memory_gb))
     return plan_sizes(
         machine,
-        bytes_per_scan(cohort.entries),
+        {tile_vox: bytes_per_scan(cohort.entries, tile_vox) for tile_vox in TILES},
         len(cohort.entries),
         n_workers=config.n_workers,
         n_threads=config.segment.n_threads,

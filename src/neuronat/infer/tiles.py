@@ -193,6 +193,9 @@ def _blended_scales(
     sums: list[Tensor] = []
     for number, tile in enumerate(tiles):
         found = net.encode(_seen_in(padded, tile, device))
+        if len(tiles) == 1:
+            progress(1.0)
+            return tuple(scale[0].cpu() for scale in found)
         for index, scale in enumerate(found):
             step = (tile[0].stop - tile[0].start) // scale.shape[2]
             if len(sums) == index:

@@ -1,6 +1,6 @@
 """What the networks answer at the voxels of a brain: classes now, probabilities when somebody asks."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -25,6 +25,7 @@ from neuronat.pipeline.settings import Progress, SegmentConfig, part_of
 from neuronat.prepare.intensity import scale_brightness
 from neuronat.prepare.scan import PreparedScan
 from neuronat.space.affine import spacing_mm
+from neuronat.space.memory import release_memory
 
 __all__ = [
     "Answer",
@@ -109,9 +110,8 @@ def answer_protocols(
     answers: dict[str, Answer] = {}
     for protocol, model in networks.by_protocol.items():
         if model.whole is None:
-            seen = [encoded[other] for other in networks.opinions(protocol)]
-            opinions = [class_probabilities(e.net, e.features, protocol) for e in seen]
-            answers[protocol] = answer_patchwise(model, scene, part_of(progress, 0.2, 0.65), opinions)
+            others = [encoded[other] for other in networks.opinions(protocol)]
+            answers[protocol] = answer_patchwise(model, scene, part_of(progress, 0.2, 0.65), others)
     coarser = {protocol: answer.classes for protocol, answer in answers.items()}
     for number, (protocol, model) in enumerate(
         sorted(networks.by_protocol.items(), key=lambda item: item[0] in REFINES)
@@ -128,10 +128,8 @@ def answer_protocols(
     return {protocol: answers[protocol] for protocol in networks.by_protocol}
 
 
-def answer_patchwise(
-    model: Model, scene: Scene, progress: Progress, opinions: Sequence[NDArray[np.float32]] = ()
-) -> Answer:
-    """Let a DeepNAT label a prepared brain in tiles, mix in other opinions (N, C), and let the CRF refine it.
+def answer_patchwise(model: Model, scene: Scene, progress: Progress, others: Sequence[Encoded] = ()) -> Answer:
+    """Let a DeepNAT label a prepared brain in tiles, mix in what other networks think, and let the CRF refine it.
 
     Raises
     ------
@@ -144,12 +142,12 @@ def answer_patchwise(
     """
     scheme = next(iter(model.schemes.values()))
     is_best = scene.config.effort == "best"
-    views = [_seen_by(model, scene, part_of(progress, 0.0, 0.4 if is_best else 0.8))]
+    rows = _seen_by(model, scene, part_of(progress, 0.0, 0.4 if is_best else 0.8))
     if is_best:
-        views.append(_seen_mirrored(model, scene, scheme, part_of(progress, 0.4, 0.4)))
-    rows = _mean(views)
-    if opinions:
-        rows = np.float32(1 - OPINIONS) * rows + np.float32(OPINIONS) * _mean(opinions)
+        _mix_in(rows, [_seen_mirrored(model, scene, scheme, part_of(progress, 0.4, 0.4))], 0.5, 0.5)
+    if others:
+        opinions = (class_probabilities(other.net, other.features, scheme.name) for other in others)
+        _mix_in(rows, opinions, OPINIONS / len(others), 1 - OPINIONS)
     return _finished(rows, model, scheme, scene, part_of(progress, 0.85, 0.15))
 
 
@@ -176,6 +174,7 @@ def encode_scene(model: Model, scene: Scene, progress: Progress) -> Encoded:
     tiles = TileConfig(device=scene.device, most_voxels=32 * scene.config.tile_vox**3)
     mask = scene.brain.mask
     features = encode_scan(net.to(scene.device), channels, mask, tiles, lambda done: progress("encoding", done))
+    release_memory()
     return Encoded(net, features)
 
 
@@ -221,7 +220,7 @@ def _finished(rows: NDArray[np.float32], model: Model, scheme: LabelScheme, scen
 
 def _seen_by(model: Model, scene: Scene, progress: Progress) -> NDArray[np.float32]:
     """Return a DeepNAT's probabilities (N, C)."""
-    return brain_probabilities(
+    rows = brain_probabilities(
         {stage: net.to(scene.device) for stage, net in model.patchwise.items()},
         scene.brain.intensities,
         scene.coordinates,
@@ -229,6 +228,8 @@ def _seen_by(model: Model, scene: Scene, progress: Progress) -> NDArray[np.float
         DenseConfig(device=scene.device, tile_vox=scene.config.tile_vox),
         progress,
     )
+    release_memory()
+    return rows
 
 
 def _seen_mirrored(model: Model, scene: Scene, scheme: LabelScheme, progress: Progress) -> NDArray[np.float32]:
@@ -248,12 +249,12 @@ def _seen_mirrored(model: Model, scene: Scene, scheme: LabelScheme, progress: Pr
     return given_back
 
 
-def _mean(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Average probabilities."""
-    total = rows[0]
-    for more in rows[1:]:
-        total = total + more
-    return total / np.float32(len(rows))
+def _mix_in(rows: NDArray[np.float32], others: Iterable[NDArray[np.float32]], each: float, own: float) -> None:
+    """Mix other probabilities (N, C) into rows (N, C), by their shares; in place, since all take much memory."""
+    rows *= np.float32(own)
+    for other in others:
+        other *= np.float32(each)
+        rows += other
 
 
 def _coarser(scheme: LabelScheme, coarser: Mapping[str, NDArray[np.uint8]]) -> Coarser | None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from neuronat.errors import ConfigError, UnavailableError
 
-__all__ = ["TOLERANCE", "choose_device", "device_error", "device_names", "limit_threads"]
+__all__ = ["TOLERANCE", "choose_device", "device_error", "device_names", "free_device_bytes", "limit_threads"]
 
 TOLERANCE = 1e-4  # float32 sums of 54 products of numbers near 1, with room for TF32-free reordering
 
@@ -92,6 +92,19 @@ def device_error(name: str) -> float:
         return float("inf")
     difference = np.abs(result - _plain_convolution(values, kernels)).max()
     return float(difference) if np.isfinite(difference) else float("inf")
+
+
+def free_device_bytes(device: torch.device) -> int | None:
+    """Return how much of an accelerator's own memory this process may still take; None where it shares the machine's.
+
+    Notes
+    -----
+    Source: ours. What torch keeps for later use counts as free.
+    """
+    if device.type != "cuda":
+        return None
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0] + kept)
 
 
 def _plain_convolution(values: NDArray[np.float32], kernels: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ from neuronat.nets.store import Model
 from neuronat.pipeline.answers import answer_protocols
 from neuronat.pipeline.finder import find_brain
 from neuronat.pipeline.judge import judge_result
-from neuronat.pipeline.memory import require_memory
+from neuronat.pipeline.memory import fitting_tile_vox, require_memory
 from neuronat.pipeline.networks import Networks
 from neuronat.pipeline.result import BrainProbabilities, Result
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, part_of, result_settings
@@ -123,6 +123,8 @@ def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, prog
     """
     if inputs.mask is None:
         inputs = _stripped(inputs, networks, part_of(progress, 0.0, 0.1))
+    fitting = fitting_tile_vox(inputs.scan.volume, inputs.mask, networks.device)
+    config = replace(config, tile_vox=min(config.tile_vox, fitting))
     progress("preparing", 0.1)
     prepared, doubts = prepare_brain(inputs, config)
     answers = answer_protocols(prepared, networks, config, part_of(progress, 0.15, 0.83))
@@ -276,5 +278,6 @@ def _provenance(inputs: Inputs, config: SegmentConfig, networks: Networks) -> di
         ],
         "Settings": result_settings(config),
         "Device": str(networks.device),
+        "TileVoxels": config.tile_vox,
         **({"Fallback": config.fallback} if config.fallback else {}),
     }
