@@ -95,5 +95,7 @@ def test_misfits_are_named():
         encode_scan(Identity(), np.zeros((2, 4, 4, 4), np.float32), np.ones((4, 4, 4), bool), TileConfig(), quiet)
     with pytest.raises(ShapeError, match=r"the mask has \(4, 4, 5\) voxels, the scan \(4, 4, 4\)"):
         encode_scan(Identity(), np.zeros((1, 4, 4, 4), np.float32), np.ones((4, 4, 5), bool), TileConfig(), quiet)
+    with pytest.raises(ShapeError, match="without voxels"):
+        encode_scan(Identity(), np.zeros((1, 0, 4, 4), np.float32), np.ones((0, 4, 4), bool), TileConfig(), quiet)
     with pytest.raises(ConfigError, match="no negative overlap"):
         TileConfig(overlap_vox=-1)

@@ -148,6 +148,8 @@ def encode_scan(
         raise ShapeError(f"the network takes {net.n_channels} channels of three axes; got {channels.shape}")
     if mask.shape != channels.shape[1:]:
         raise ShapeError(f"the mask has {mask.shape} voxels, the scan {channels.shape[1:]}")
+    if not mask.size:
+        raise ShapeError("a scan without voxels has no features")
     missing = [(0, -extent % net.stride) for extent in mask.shape]
     padded, wanted = np.pad(channels, [(0, 0), *missing]), np.pad(mask, missing)
     i, j, k = wanted.shape

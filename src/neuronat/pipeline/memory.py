@@ -70,15 +70,20 @@ def fitting_tile_vox(volume: Volume, mask: NDArray[np.bool_] | None, device: tor
     grid, brain_ml = _planned(volume, mask)
     there_gb, on_device = _memory_gb(), free_device_bytes(device)
     for tile_vox in TILES:
-        is_held = on_device is None or _n_seen(brain_ml, tile_vox) * BYTES_ON_DEVICE <= on_device
+        is_held = on_device is None or _n_seen(_n_brain(brain_ml), tile_vox) * BYTES_ON_DEVICE <= on_device
         if is_held and memory_estimate_gb(grid, brain_ml, tile_vox) <= there_gb:
             return tile_vox
     return TILES[-1]
 
 
-def _n_seen(brain_ml: float | None, tile_vox: int) -> float:
+def _n_brain(brain_ml: float | None) -> float:
+    """Return how many voxels of 1 mm a brain has; a large one if its size is not known."""
+    return 1000 * (LARGE_BRAIN_ML if brain_ml is None else brain_ml)
+
+
+def _n_seen(n_brain: float, tile_vox: int) -> float:
     """Return how many voxels a network sees at once, at most."""
-    return min(1000 * BOX_OF_BRAIN * (LARGE_BRAIN_ML if brain_ml is None else brain_ml), SEEN_PER_TILE * tile_vox**3)
+    return min(BOX_OF_BRAIN * n_brain, SEEN_PER_TILE * tile_vox**3)
 
 
 def _planned(volume: Volume, mask: NDArray[np.bool_] | None) -> tuple[WorkingGrid, float | None]:
@@ -115,6 +120,6 @@ def memory_estimate_gb(grid: WorkingGrid, brain_ml: float | None, tile_vox: int 
     Source: ours; measured by `benchmarks/memory.py` on adult brains.
     """
     n_native, n_working = float(np.prod(grid.native_shape)), float(np.prod(grid.shape))
-    n_brain = 1000 * (LARGE_BRAIN_ML if brain_ml is None else brain_ml)
-    of_brain = n_brain * BYTES_PER_BRAIN_VOXEL + _n_seen(brain_ml, tile_vox) * BYTES_PER_SEEN_VOXEL
+    n_brain = _n_brain(brain_ml)
+    of_brain = n_brain * BYTES_PER_BRAIN_VOXEL + _n_seen(n_brain, tile_vox) * BYTES_PER_SEEN_VOXEL
     return BASE_GB + (of_brain + (n_native + n_working) * BYTES_PER_GRID_VOXEL) / 1e9

@@ -1,5 +1,6 @@
 """The scans of a training of several protocols: found, checked, packed once, divided into trained on and held out."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,9 +69,9 @@ def packed_volumes(recipe: WholeRecipe, path: Path, progress: Progress) -> Mater
     if held >= set(scans):
         raise ConfigError(f"{path.name}: every scan is held out; leave at least one to train on")
     copies = copies_among(scans)
-    weights = {name: max(1, list(copies.values()).count(name)) for name in scans}
+    n_copies = Counter(copies.values())
     return Material(
-        training=[volumes[n] for n in scans if n not in held for _ in range(weights[n])],
+        training=[volumes[n] for n in scans if n not in held for _ in range(max(1, n_copies[n]))],
         held_out=[volumes[n] for n in scans if n in held - copies.keys()],
         heads=[volumes[n] for n, kind in rows if kind == HEAD],
         protocols=protocols,
