@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from neuronat.cohort.locks import beat, holder_name, is_held, lock_path, release, stem_of_lock, take_lock
+from neuronat.record import remove_leftovers
 
 
 def other_machine(path: Path) -> None:
@@ -87,6 +89,32 @@ def test_a_lock_without_content_expires(tmp_path: Path, content: str):
     path = lock_path(tmp_path, "x")
     path.write_text(content)
     assert take_lock(path, "a", expiry_s=0.1)
+
+
+def test_a_holder_killed_while_it_makes_a_lock_leaves_none(tmp_path: Path):
+    path = lock_path(tmp_path, "x")
+    script = f"""
+import json, os, pathlib, neuronat.cohort.locks as locks
+json.dumps = lambda content: os._exit(9)
+locks.take_lock(pathlib.Path({str(path)!r}), "a")
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
+    assert not path.exists()
+    remove_leftovers(tmp_path, ["x"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_files_cannot_be_linked_a_lock_is_one_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path = lock_path(tmp_path, "x")
+    assert take_lock(path, "a")
+    assert not take_lock(path, "b")
+    release(path, "a")
+    assert len(race(path, 8)) == 1
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 def race(path: Path, n: int) -> list[str]:

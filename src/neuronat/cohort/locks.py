@@ -1,8 +1,8 @@
 """Locks: one run at a time works on a scan, and what a dead run locked is free again.
 
-A lock is a file made with O_EXCL that says who holds it. On one machine the system knows whether that process
-still lives. On others the holder touches its lock every few seconds, and who waits looks whether it changes:
-two times of one file are compared, never the clocks of two machines.
+A lock is a file that one process alone can make, and that says who holds it. On one machine the system knows whether
+that process still lives. On others the holder touches its lock every few seconds, and who waits looks whether it
+changes: two times of one file are compared, never the clocks of two machines.
 """
 
 import json
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from neuronat.record import temporary_name
 from neuronat.space.memory import system_lines
 
 __all__ = ["BEAT_S", "beat", "holder_name", "is_held", "lock_path", "release", "stem_of_lock", "take_lock"]
@@ -105,16 +106,39 @@ def holder_name(path: Path) -> str:
 
 
 def _make(path: Path, run: str) -> bool:
-    """Make the lock, unless it is there."""
+    """Make the lock, unless it is there.
+
+    Its name comes last, as a link to the written content: a holder killed in between leaves no lock without a name
+    in it, whose death nobody could see.
+    """
+    pid = os.getpid()
+    holder = {"run": run, "pid": pid, "started": _start_of(pid), "place": _place(), "host": socket.gethostname()}
+    draft = path.with_name(temporary_name(path.name.removeprefix(PREFIX).rpartition(SUFFIX)[0]))
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    except FileExistsError:
+        _write_new(draft, holder)
+        return _link(path, draft, holder)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _link(path: Path, draft: Path, holder: dict[str, Any]) -> bool:
+    """Give the written draft the name of the lock, unless that is there; without links, write the lock itself."""
+    try:
+        path.hardlink_to(draft)
+    except (FileExistsError, FileNotFoundError):  # the latter: the holder of the lock has removed our draft
         return False
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        pid = os.getpid()
-        holder = {"run": run, "pid": pid, "started": _start_of(pid), "place": _place(), "host": socket.gethostname()}
-        stream.write(json.dumps(holder))
+    except OSError:  # a file system without links
+        try:
+            _write_new(path, holder)
+        except FileExistsError:
+            return False
     return True
+
+
+def _write_new(path: Path, holder: dict[str, Any]) -> None:
+    """Write a file that must not exist."""
+    with path.open("x", encoding="utf-8") as stream:
+        stream.write(json.dumps(holder))
 
 
 def _discard(path: Path, stale: tuple[int, dict[str, Any]], run: str) -> None:
