@@ -1,9 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from neuronat.errors import ShapeError
-from neuronat.infer.protocols import Coarser, class_probabilities, most_probable, probability_channels
+from neuronat.infer.prior import Prior
+from neuronat.infer.protocols import (
+    Coarser,
+    class_probabilities,
+    merged_probabilities,
+    most_probable,
+    probability_channels,
+)
 from neuronat.infer.tiles import TileConfig, VoxelFeatures, encode_scan
 from neuronat.nets.neuronet import NeuroNet, NeuroNetConfig
 from neuronat.nets.unet import UNet, UNetConfig
@@ -54,6 +63,33 @@ def test_probabilities_are_the_same_at_once_and_class_by_class(answered):
     channels = list(probability_channels(net, features, "fine"))
     assert len(channels) == 37
     np.testing.assert_allclose(np.stack(channels, 1), expected, atol=1e-6)
+
+
+def test_merged_probabilities_are_sums_over_groups(answered, rng):
+    net, features, expected = answered
+    groups = rng.integers(0, 5, 37).astype(np.uint8)
+    merged = np.stack([expected[:, groups == group].sum(1) for group in range(5)], 1)
+    np.testing.assert_allclose(merged_probabilities(net, features, "fine", groups, 5), merged, atol=1e-6)
+
+
+def test_a_prior_multiplies_the_probabilities_of_its_protocol_alone(answered, rng):
+    net, features, expected = answered
+    classes = rng.permuted(np.tile(np.arange(37, dtype=np.uint8), (len(expected), 1)), axis=1)[:, :3]
+    shares = rng.integers(0, 256, classes.shape).astype(np.uint8)
+    informed = replace(features, priors={"fine": Prior(classes, shares, 1.5, 37)})
+    table = np.full_like(expected, 3e-3)
+    np.put_along_axis(table, classes.astype(int), shares / np.float32(255) + np.float32(3e-3), 1)
+    product = expected * table**1.5
+    product /= product.sum(1, keepdims=True)
+    found = class_probabilities(net, informed, "fine")
+    np.testing.assert_allclose(found, product, atol=1e-5)  # float32 logarithms and exponentials
+    np.testing.assert_allclose(np.stack(list(probability_channels(net, informed, "fine")), 1), found, atol=1e-6)
+    labels, certainty, masses = most_probable(net, informed, "fine")
+    np.testing.assert_array_equal(labels, found.argmax(1))
+    np.testing.assert_allclose(certainty, found.max(1), atol=1e-6)
+    np.testing.assert_allclose(masses, found.sum(0, np.float64), rtol=1e-4)  # float32 exponentials
+    other = class_probabilities(net, informed, "brain")
+    np.testing.assert_array_equal(other, class_probabilities(net, features, "brain"))
 
 
 def test_an_empty_mask_gets_empty_answers(answered, rng):

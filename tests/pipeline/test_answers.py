@@ -6,8 +6,12 @@ import torch
 
 from neuronat.coords.spectral import brain_coordinates
 from neuronat.errors import ModelError
-from neuronat.infer.protocols import class_probabilities
+from neuronat.infer.protocols import class_probabilities, merged_probabilities
+from neuronat.infer.tiles import ScaleFeatures
 from neuronat.labels.scheme import load_scheme
+from neuronat.nets.card import TemplateSpec
+from neuronat.nets.store import Model
+from neuronat.nets.template import Template
 from neuronat.pipeline.answers import (
     Encoded,
     Scene,
@@ -16,6 +20,7 @@ from neuronat.pipeline.answers import (
     answer_refined,
     answer_whole,
     encode_scene,
+    with_template,
 )
 from neuronat.pipeline.networks import Networks
 from neuronat.pipeline.settings import SegmentConfig, no_progress
@@ -74,7 +79,9 @@ def test_opinions_count_for_a_fifth(untrained_model, scene, rng, monkeypatch, n_
     others = rng.dirichlet(np.ones(26), (n_others, len(alone))).astype(np.float32)
     heard = iter(others.copy())
     monkeypatch.setattr("neuronat.pipeline.answers.class_probabilities", lambda *_: next(heard))
-    both = answer_patchwise(untrained_model, scene, no_progress, [Encoded(None, None)] * n_others)
+    both = answer_patchwise(
+        untrained_model, scene, no_progress, [Encoded(None, {}, ScaleFeatures((), None))] * n_others
+    )
     np.testing.assert_allclose(rows_of(both), 0.8 * alone + 0.2 * others.mean(0), atol=1e-6)  # float32 sums
     np.testing.assert_array_equal(both.classes, rows_of(both).argmax(1))
 
@@ -113,6 +120,60 @@ def test_a_deepnat_hears_what_networks_of_whole_scans_say(untrained_model, scene
     opinion = class_probabilities(encoded.net, encoded.features, "deepnat25")
     np.testing.assert_allclose(rows_of(found["deepnat25"]), 0.8 * alone + 0.2 * opinion, atol=1e-6)  # float32 sums
     assert list(found) == ["deepnat25", "tissue"]
+
+
+@pytest.fixture
+def informed(make_whole, scene) -> Model:
+    """A model of whole scans whose template is the scene itself, with its tissues stretched to fine classes."""
+    model = make_whole("deepnat25", "neuromorphometrics", n_coordinates=6)
+    grey, mask = scene.brain.intensities, scene.brain.mask
+    rng = np.random.default_rng(5)
+    classes = rng.integers(1, 139, (np.count_nonzero(mask), 2)).astype(np.uint8)
+    template = Template(grey, mask, classes, np.tile(np.array([200, 40], np.uint8), (len(classes), 1)))
+    spec = TemplateSpec(n_scans=1, weight=1.5)
+    return replace(model, card=replace(model.card, template={"neuromorphometrics": spec}), template=template)
+
+
+def test_a_template_that_fits_has_a_say_in_fine_and_coarse_labels(informed, scene, monkeypatch):
+    guess = informed.template.classes[:, 0]
+    monkeypatch.setattr("neuronat.infer.prior.fit_affine", lambda *_: np.vstack([np.eye(3), np.zeros(3)]))
+    monkeypatch.setattr("neuronat.pipeline.answers.INFORMED_OPINIONS", 1.0)
+    plain = encode_scene(informed, scene, no_progress)
+    encoded = with_template(plain, informed, scene, no_progress)
+    fine = informed.schemes["neuromorphometrics"]
+    assert np.mean(answer_whole(fine, encoded, {}).classes == guess) > 0.95  # the deformation is nearly nothing
+    assert np.mean(answer_whole(fine, plain, {}).classes == guess) < 0.1
+    coarse = load_scheme("deepnat25")
+    groups = coarse.classes_of(fine.mapped_ids(np.array(fine.ids), "deepnat25"))
+    answer = answer_refined(informed, "deepnat25", encoded, scene, no_progress)
+    expected = merged_probabilities(encoded.net, encoded.features, "neuromorphometrics", groups, 26)
+    np.testing.assert_allclose(rows_of(answer), expected, atol=1e-6)  # float32 sums
+    assert np.mean(answer.classes == groups[guess]) > 0.95
+
+
+@pytest.mark.usefixtures("swift_pipeline")
+def test_opinions_with_a_template_weigh_twice_as_much(untrained_model, informed, scene, monkeypatch):
+    monkeypatch.setattr("neuronat.infer.prior.fit_affine", lambda *_: np.vstack([np.eye(3), np.zeros(3)]))
+    networks = Networks({"deepnat25": untrained_model}, CPU, (untrained_model, informed))
+    found = rows_of(answer_protocols(scene.brain, networks, scene.config, no_progress)["deepnat25"])
+    alone = rows_of(answer_patchwise(untrained_model, scene, no_progress))
+    encoded = with_template(encode_scene(informed, scene, no_progress), informed, scene, no_progress)
+    opinion = rows_of(answer_refined(informed, "deepnat25", encoded, scene, no_progress))
+    np.testing.assert_allclose(found, 0.6 * alone + 0.4 * opinion, atol=1e-6)  # float32 sums
+
+
+def test_a_template_that_does_not_fit_changes_nothing(informed, scene):
+    upside_down = np.ascontiguousarray(informed.template.grey[..., ::-1])
+    model = replace(informed, template=replace(informed.template, grey=upside_down))
+    encoded = encode_scene(model, scene, no_progress)
+    assert not with_template(encoded, model, scene, no_progress).features.priors
+
+
+def test_a_template_is_left_alone_where_nobody_asks_for_its_protocol(informed, make_whole, scene, monkeypatch):
+    monkeypatch.setattr("neuronat.pipeline.answers.place_template", lambda *_: pytest.fail("was placed"))
+    model = make_whole("tissue", "neuromorphometrics", n_coordinates=6)
+    model = replace(model, card=replace(model.card, template=informed.card.template), template=informed.template)
+    assert list(answer_protocols(scene.brain, Networks({"tissue": model}, CPU, (model,)), scene.config, no_progress))
 
 
 def test_who_is_heard(untrained_model, make_whole):

@@ -11,10 +11,11 @@ import torch
 import neuronat
 from neuronat.errors import ConfigError, GridError, LabelError, ModelError, OutputError, UnusableInputError
 from neuronat.labels.scheme import load_scheme, parse_scheme
-from neuronat.nets.card import ModelCard, ScanSpec, StageSpec, TrainingRecord
+from neuronat.nets.card import ModelCard, ScanSpec, StageSpec, TemplateSpec, TrainingRecord
 from neuronat.nets.deepnat import DeepNat
 from neuronat.nets.network import build_network
 from neuronat.nets.store import Model, load_model, save_model
+from neuronat.nets.template import Template
 from neuronat.phantom import make_phantom
 from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.finetune import finetune, work_folder
@@ -78,11 +79,14 @@ def whole(tmp_path_factory) -> Path:
         licence="CC-BY-NC-3.0",
         credits=("Made by a test.",),
         scan=ScanSpec(),
+        template={"tissue": TemplateSpec(n_scans=1, weight=1.0)},
     )
+    rows = np.array([[1, 2]] * 8, np.uint8)
+    template = Template(np.ones((2, 2, 2), np.float32), np.ones((2, 2, 2), bool), rows, 100 * rows)
     torch.manual_seed(3)
     network = build_network(spec.network_config).eval()
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(Model(card, {"whole": network}, {n: load_scheme(n) for n in card.schemes}), folder)
+    save_model(Model(card, {"whole": network}, {n: load_scheme(n) for n in card.schemes}, template=template), folder)
     return folder
 
 
@@ -117,6 +121,7 @@ def test_the_new_model_labels_a_scan_and_says_what_it_was_made_from(scans, whole
     forced = neuronat.SegmentConfig(models=(str(made.folder),), force=True, reading=ReadOptions(force=True))
     result = neuronat.segment(make_phantom((40, 42, 44))[0], config=forced)
     assert list(result.labels) == ["mine"]
+    assert load_model(made.folder).template is None, "it was of a protocol that is gone"
     assert set(np.unique(result.labels["mine"].ids)) <= {0, 7, 30}
     card, start = load_model(made.folder).card, load_model(whole)
     assert (card.name, card.licence, card.training.n_scans, card.schemes) == ("made", "CC-BY-NC-3.0", 2, ("mine",))
@@ -135,6 +140,8 @@ def test_heads_alone_leave_everything_else_as_it_was(scans, whole, tmp_path):
     made = load_model(finetune(scans, tmp_path / "made", str(whole), config, BUDGET, silent).folder)
     start = load_model(whole)
     assert tuple(made.schemes) == ("deepnat25", "tissue", "mine")
+    np.testing.assert_array_equal(made.template.shares, start.template.shares)
+    assert made.card.template == start.card.template
     kept = made.whole.state_dict()
     for name, value in start.whole.state_dict().items():
         torch.testing.assert_close(kept[name], value, rtol=0, atol=0)

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuronat.errors import ShapeError
+from neuronat.infer.prior import prior_scores
 from neuronat.infer.tiles import ScaleFeatures, ScanFeatures, VoxelFeatures
 from neuronat.nets.network import ScanNetwork
 from neuronat.nets.neuronet import NeuroNet
 
-__all__ = ["Coarser", "class_probabilities", "most_probable", "probability_channels"]
+__all__ = ["Coarser", "class_probabilities", "merged_probabilities", "most_probable", "probability_channels"]
 
 CHUNK = 2**13  # voxels whose scores stay in the caches of a processor
 GROUP = 16
@@ -96,6 +97,28 @@ def class_probabilities(net: ScanNetwork, features: ScanFeatures, protocol: str)
 
 
 @torch.inference_mode()
+def merged_probabilities(
+    net: ScanNetwork, features: ScanFeatures, protocol: str, groups: NDArray[np.uint8], n_groups: int
+) -> NDArray[np.float32]:
+    """Return the probabilities of groups of classes, (V, G) float32; `groups` (C,) says which group each class is in.
+
+    Notes
+    -----
+    Source: ours. Memory does not grow with the number of classes times the voxels of the scan.
+    """
+    sums = torch.full((int(features.mask.sum()),), -torch.inf)
+    members = torch.nn.functional.one_hot(torch.from_numpy(groups.astype(np.int64)), n_groups).float()
+    rows = torch.zeros(len(sums), n_groups)
+    for block in _blocks(net, features, protocol):
+        before = sums[block.voxels].clone()
+        sums[block.voxels] = torch.logaddexp(before, block.scores.logsumexp(1))
+        now = sums[block.voxels, None]
+        rows[block.voxels] *= torch.exp(before[:, None] - now)
+        rows[block.voxels] += torch.exp(block.scores - now) @ members[block.classes]
+    return rows.numpy()
+
+
+@torch.inference_mode()
 def probability_channels(net: ScanNetwork, features: ScanFeatures, protocol: str) -> Iterator[NDArray[np.float32]]:
     """Yield the probability of one class after the other, (V,) float32, at the voxels asked.
 
@@ -143,7 +166,16 @@ def _allowed(block: _Block, within: Coarser | None) -> Tensor:
 
 
 def _blocks(net: ScanNetwork, features: ScanFeatures, protocol: str, classes: slice | None = None) -> Iterator[_Block]:
-    """Yield the scores of all voxels asked and the classes asked for, in blocks of bounded size."""
+    """Yield the scores of all voxels asked and the classes asked for, with the prior if there is one."""
+    prior = features.priors.get(protocol)
+    for block in _network_blocks(net, features, protocol, classes):
+        if prior is not None:
+            block.scores.add_(prior_scores(prior, block.voxels, block.classes))
+        yield block
+
+
+def _network_blocks(net: ScanNetwork, features: ScanFeatures, protocol: str, classes: slice | None) -> Iterator[_Block]:
+    """Yield the scores of the network alone, in blocks of bounded size."""
     wanted = classes or slice(0, net.config.protocols[protocol])
     device = next(net.parameters()).device
     if isinstance(features, VoxelFeatures) and not isinstance(net, NeuroNet):

@@ -5,7 +5,7 @@ a voxel lies from its tile's faces. Features are blended, not answers: a head th
 the number of its classes. Where heads answer voxel by voxel, features are kept at the voxels of a mask alone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuronat.errors import ConfigError, ShapeError
+from neuronat.infer.prior import Prior
 from neuronat.nets.mirrored import MirroredUNet
 from neuronat.nets.network import ScanNetwork
 from neuronat.nets.neuronet import NeuroNet
@@ -40,21 +41,26 @@ class TileConfig:
 
 @dataclass(frozen=True, eq=False)
 class VoxelFeatures:
-    """Features (V, F) of the voxels of a mask (I, J, K), in the order of `np.argwhere(mask)`; on the CPU, float32."""
+    """Features (V, F) of the voxels of a mask (I, J, K), in the order of `np.argwhere(mask)`; on the CPU, float32.
+
+    Protocols may have a prior, which is added to what the network answers.
+    """
 
     rows: Tensor
     mask: NDArray[np.bool_]
+    priors: Mapping[str, Prior] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class ScaleFeatures:
     """Features (F, I/s, J/s, K/s) of a scan at each scale s, padded to the network's stride; on the CPU, float32.
 
-    The mask (I, J, K) says where answers are wanted.
+    The mask (I, J, K) says where answers are wanted. Protocols may have a prior.
     """
 
     scales: tuple[Tensor, ...]
     mask: NDArray[np.bool_]
+    priors: Mapping[str, Prior] = field(default_factory=dict)
 
 
 ScanFeatures = VoxelFeatures | ScaleFeatures

@@ -25,6 +25,7 @@ __all__ = [
     "ModelCard",
     "ScanSpec",
     "StageSpec",
+    "TemplateSpec",
     "TrainingRecord",
     "read_card",
     "write_card",
@@ -133,11 +134,24 @@ class Accuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TemplateSpec:
+    """From how many scans a template was made, and how much the logarithm of its shares weighs among scores."""
+
+    n_scans: int
+    weight: float
+
+    def __post_init__(self) -> None:
+        if self.n_scans < 1 or not 0 <= self.weight < math.inf:
+            raise ModelError(f"a template is of 1 scan at least and weighs 0 or more; got {self}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """Everything about a model that is not a weight; `crf` holds the numbers of `CrfConfig`, by name.
 
     `refined` names the protocols of a network of whole scans that the CRF refines; a DeepNAT's one always is.
-    `confidence` holds, by protocol, what its probabilities are worth, where that was measured.
+    `confidence` holds, by protocol, what its probabilities are worth, where that was measured. `template` names the
+    protocol of the model's template, if it has one.
     """
 
     name: str
@@ -152,6 +166,7 @@ class ModelCard:
     crf: Mapping[str, Any] = field(default_factory=dict)
     refined: tuple[str, ...] = ()
     confidence: Mapping[str, Calibration] = field(default_factory=dict)
+    template: Mapping[str, TemplateSpec] = field(default_factory=dict)
     version: str = "1"
     format: int = FORMAT
 
@@ -163,13 +178,20 @@ class ModelCard:
         if "foreground" in self.stages and self.stages["foreground"].n_classes != 2:
             raise ModelError(f"stage foreground must have 2 classes; got {self.stages['foreground'].n_classes}")
         _require_schemes(self.schemes, self.stages)
-        if unknown := set(self.confidence) - set(self.schemes):
-            raise ModelError(f"confidence is known for {sorted(unknown)}, which is no protocol of the model")
-        if unknown := set(self.refined) - set(self.schemes):
-            raise ModelError(f"the CRF refines {sorted(unknown)}, which is no protocol of the model")
+        _require_known(self)
         for name, value in self.crf.items():
             if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
                 raise ModelError(f"crf.{name} must be a finite number, at least 0; got {value!r}")
+
+
+def _require_known(card: ModelCard) -> None:
+    """Raise ModelError if something on the card belongs to a protocol that the model does not have."""
+    if unknown := set(card.confidence) - set(card.schemes):
+        raise ModelError(f"confidence is known for {sorted(unknown)}, which is no protocol of the model")
+    if unknown := set(card.refined) - set(card.schemes):
+        raise ModelError(f"the CRF refines {sorted(unknown)}, which is no protocol of the model")
+    if not set(card.template) <= set(card.schemes) or len(card.template) > 1:
+        raise ModelError(f"a template is of one protocol of the model; got {sorted(card.template)}")
 
 
 def _require_schemes(schemes: tuple[str, ...], stages: Mapping[str, StageSpec]) -> None:

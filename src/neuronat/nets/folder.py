@@ -11,6 +11,7 @@ __all__ = [
     "CARD",
     "LICENCE",
     "SUMS",
+    "TEMPLATE",
     "WEIGHTS",
     "find_model",
     "imported_models",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 CARD, WEIGHTS, LICENCE, SUMS = "card.json", "weights.safetensors", "LICENSE", "SHA256SUMS"
+TEMPLATE = "template.safetensors"
 LABEL_TABLE = re.compile(r"labels/[0-9A-Za-z][0-9A-Za-z+._-]{0,63}\.tsv")
 MAX_TEXT_BYTES = 2**20
 MAX_WEIGHT_BYTES = 2**30
@@ -65,12 +67,12 @@ def imported_models_folder() -> Path:
 
 def is_model_file(name: str) -> bool:
     """Tell whether a relative path, with `/`, is one of the files that a model folder may hold."""
-    return name in {CARD, WEIGHTS, LICENCE, SUMS} or LABEL_TABLE.fullmatch(name) is not None
+    return name in {CARD, WEIGHTS, TEMPLATE, LICENCE, SUMS} or LABEL_TABLE.fullmatch(name) is not None
 
 
 def require_size(name: str, n_bytes: int) -> None:
     """Raise ModelError if a file of a model is larger than such a file can be."""
-    limit = MAX_WEIGHT_BYTES if name.endswith(WEIGHTS) else MAX_TEXT_BYTES
+    limit = MAX_WEIGHT_BYTES if name.endswith((WEIGHTS, TEMPLATE)) else MAX_TEXT_BYTES
     if n_bytes > limit:
         raise ModelError(f"{name} has {n_bytes} bytes; a model's may have {limit} at most")
 

@@ -1,7 +1,7 @@
 """Model folders: networks on disk as data, never as code.
 
-A folder holds `card.json`, `weights.safetensors` (see `weights`), `labels/<scheme>.tsv`, `LICENSE` and
-`SHA256SUMS`. A folder is loaded whole and verified, or not at all.
+A folder holds `card.json`, `weights.safetensors` (see `weights`), `template.safetensors` if there is one (see
+`template`), `labels/<scheme>.tsv`, `LICENSE` and `SHA256SUMS`. A folder is loaded whole and verified, or not at all.
 """
 
 import tempfile
@@ -18,6 +18,7 @@ from neuronat.nets.folder import (
     CARD,
     LICENCE,
     SUMS,
+    TEMPLATE,
     WEIGHTS,
     find_model,
     sha256_of_bytes,
@@ -26,6 +27,7 @@ from neuronat.nets.folder import (
 )
 from neuronat.nets.network import Network
 from neuronat.nets.neuronet import NeuroNet
+from neuronat.nets.template import Template, template_from_bytes, template_to_bytes
 from neuronat.nets.unet import UNet
 from neuronat.nets.weights import networks_from_bytes, networks_to_bytes
 
@@ -43,12 +45,16 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """Networks by stage, the schemes of the protocols they answer in, and the card that vouches for them."""
+    """Networks by stage, the schemes of the protocols they answer in, and the card that vouches for them.
+
+    A template, if there is one, is of the protocol that the card names.
+    """
 
     card: ModelCard
     networks: Mapping[str, Network]
     schemes: Mapping[str, LabelScheme]
     sha256: str = ""
+    template: Template | None = None
 
     def __post_init__(self) -> None:
         if tuple(self.networks) != tuple(self.card.stages):
@@ -62,6 +68,7 @@ class Model:
         for (name, scheme), n_classes in zip(self.schemes.items(), asked, strict=True):
             if scheme.n_classes != n_classes:
                 raise ModelError(f"scheme {name} has {scheme.n_classes} classes, the network {n_classes}")
+        _require_template(self)
 
     @property
     def whole(self) -> NeuroNet | UNet | None:
@@ -78,6 +85,15 @@ class Model:
     def name(self) -> str:
         """The name on the card."""
         return self.card.name
+
+
+def _require_template(model: Model) -> None:
+    """Raise ModelError unless the model has the template that its card names, of the classes of that protocol."""
+    if (model.template is None) != (not model.card.template):
+        raise ModelError("the card names a template and there is none, or the other way round")
+    for name in model.card.template:
+        if model.template is not None and model.template.classes.max() >= model.schemes[name].n_classes:
+            raise ModelError(f"the template has other classes than scheme {name}")
 
 
 def save_model(
@@ -121,6 +137,8 @@ def save_model(
         WEIGHTS: networks_to_bytes(model.networks, half=half),
         LICENCE: (licence_text or _licence_note(model.card)).encode(),
     }
+    if model.template is not None:
+        contents[TEMPLATE] = template_to_bytes(model.template)
     contents |= {f"labels/{s.name}.tsv": write_scheme(s).encode() for s in model.schemes.values()}
     contents[SUMS] = "".join(f"{sha256_of_bytes(c)}  {name}\n" for name, c in sorted(contents.items())).encode()
     place_model(contents, folder)
@@ -181,7 +199,9 @@ def load_model(name: str | Path) -> Model:
             raise ModelError(f"the label table of {', '.join(missing)} is missing")
         schemes = {scheme: parse_scheme(scheme, (table or b"").decode("utf-8")) for scheme, table in tables.items()}
         networks = networks_from_bytes(contents[WEIGHTS], card.stages)
-        return Model(card, MappingProxyType(networks), MappingProxyType(schemes), sha256_of_bytes(contents[SUMS]))
+        template = template_from_bytes(contents[TEMPLATE]) if TEMPLATE in contents else None
+        sha256 = sha256_of_bytes(contents[SUMS])
+        return Model(card, MappingProxyType(networks), MappingProxyType(schemes), sha256, template)
     except (ModelError, LabelError, UnicodeDecodeError) as error:
         raise ModelError(f"model {folder.name}: {error}") from error
 

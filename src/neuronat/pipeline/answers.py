@@ -14,7 +14,14 @@ from neuronat.errors import ConfigError, ModelError
 from neuronat.infer.cascade import brain_probabilities
 from neuronat.infer.dense import DenseConfig
 from neuronat.infer.islands import IslandConfig, without_islands
-from neuronat.infer.protocols import Coarser, class_probabilities, most_probable, probability_channels
+from neuronat.infer.prior import Prior, place_template
+from neuronat.infer.protocols import (
+    Coarser,
+    class_probabilities,
+    merged_probabilities,
+    most_probable,
+    probability_channels,
+)
 from neuronat.infer.tiles import ScanFeatures, TileConfig, encode_scan
 from neuronat.labels.scheme import LabelScheme, load_scheme
 from neuronat.nets.mirrored import seen_twice
@@ -36,10 +43,12 @@ __all__ = [
     "answer_refined",
     "answer_whole",
     "encode_scene",
+    "with_template",
 ]
 
-OPINIONS = 0.2
-"""Share of other networks' opinions in the probabilities of a DeepNAT (decision 0039)."""
+OPINIONS, INFORMED_OPINIONS = 0.2, 0.4
+"""Share of other networks' opinions in the probabilities of a DeepNAT, and of those that know a template as well
+(decisions 0039 and 0043)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +76,10 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """A network of whole scans, and what it has seen of one."""
+    """A network of whole scans, the schemes of its protocols, and what it has seen of a scan."""
 
     net: ScanNetwork
+    schemes: Mapping[str, LabelScheme]
     features: ScanFeatures
 
 
@@ -106,7 +116,10 @@ def answer_protocols(
     """
     progress("coordinates", 0.0)
     scene = Scene(prepared, brain_coordinates(prepared.mask, prepared.affine), networks.device, config)
-    encoded = {model: encode_scene(model, scene, part_of(progress, 0.05, 0.15)) for model in networks.of_whole_scans}
+    encoded = {model: encode_scene(model, scene, part_of(progress, 0.05, 0.1)) for model in networks.of_whole_scans}
+    for model in encoded:
+        if any({name, REFINES.get(name)} & set(networks.by_protocol) for name in model.card.template):
+            encoded[model] = with_template(encoded[model], model, scene, part_of(progress, 0.15, 0.05))
     answers: dict[str, Answer] = {}
     for protocol, model in networks.by_protocol.items():
         if model.whole is None:
@@ -146,8 +159,8 @@ def answer_patchwise(model: Model, scene: Scene, progress: Progress, others: Seq
     if is_best:
         _mix_in(rows, [_seen_mirrored(model, scene, scheme, part_of(progress, 0.4, 0.4))], 0.5, 0.5)
     if others:
-        opinions = (class_probabilities(other.net, other.features, scheme.name) for other in others)
-        _mix_in(rows, opinions, OPINIONS / len(others), 1 - OPINIONS)
+        share = INFORMED_OPINIONS if any(_informed(other, scheme.name) for other in others) else OPINIONS
+        _mix_in(rows, (_opinion(other, scheme) for other in others), share / len(others), 1 - share)
     return _finished(rows, model, scheme, scene, part_of(progress, 0.85, 0.15))
 
 
@@ -175,7 +188,29 @@ def encode_scene(model: Model, scene: Scene, progress: Progress) -> Encoded:
     mask = scene.brain.mask
     features = encode_scan(net.to(scene.device), channels, mask, tiles, lambda done: progress("encoding", done))
     release_memory()
-    return Encoded(net, features)
+    return Encoded(net, model.schemes, features)
+
+
+def with_template(encoded: Encoded, model: Model, scene: Scene, progress: Progress) -> Encoded:
+    """Deform the model's template onto a scan that its network has seen, and let it have a say in its protocol.
+
+    Where template and scan do not fit, nothing changes.
+
+    Notes
+    -----
+    Source: ours (decision 0043).
+    """
+    if model.template is None:
+        return encoded
+    progress("registering", 0.0)
+    priors = dict(encoded.features.priors)
+    for protocol, spec in model.card.template.items():
+        guess, _, _ = most_probable(encoded.net, encoded.features, protocol)
+        found = place_template(model.template, scene.brain.intensities, scene.brain.mask, guess)
+        if found is not None:
+            priors[protocol] = Prior(*found, spec.weight, model.schemes[protocol].n_classes)
+    release_memory()
+    return replace(encoded, features=replace(encoded.features, priors=priors))
 
 
 def answer_whole(scheme: LabelScheme, encoded: Encoded, coarser: Mapping[str, NDArray[np.uint8]]) -> Answer:
@@ -204,8 +239,8 @@ def answer_refined(model: Model, protocol: str, encoded: Encoded, scene: Scene, 
     -----
     Source: ours (decision 0040).
     """
-    rows = class_probabilities(encoded.net, encoded.features, protocol)
-    return _finished(rows, model, model.schemes[protocol], scene, progress)
+    scheme = model.schemes[protocol]
+    return _finished(_opinion(encoded, scheme), model, scheme, scene, progress)
 
 
 def _finished(rows: NDArray[np.float32], model: Model, scheme: LabelScheme, scene: Scene, progress: Progress) -> Answer:
@@ -216,6 +251,20 @@ def _finished(rows: NDArray[np.float32], model: Model, scheme: LabelScheme, scen
     if not scene.config.keeps_islands:
         rows = without_islands(rows, brain.mask, spacing_mm(brain.affine), scheme, IslandConfig())
     return Answer(rows.argmax(1).astype(np.uint8), rows.max(1), rows.sum(0, np.float64), lambda: iter(rows.T))
+
+
+def _informed(encoded: Encoded, coarse: str) -> str:
+    """Return the fine protocol with a prior whose classes merge into a coarse one's; nothing if there is none."""
+    return next((fine for fine in encoded.features.priors if REFINES.get(fine) == coarse), "")
+
+
+def _opinion(encoded: Encoded, scheme: LabelScheme) -> NDArray[np.float32]:
+    """Return a network's probabilities (N, C) in a protocol; merged from the fine one where that has a prior."""
+    fine = _informed(encoded, scheme.name)
+    if not fine:
+        return class_probabilities(encoded.net, encoded.features, scheme.name)
+    groups = _groups(encoded.schemes[fine], scheme.name)
+    return merged_probabilities(encoded.net, encoded.features, fine, groups, scheme.n_classes)
 
 
 def _seen_by(model: Model, scene: Scene, progress: Progress) -> NDArray[np.float32]:
@@ -262,8 +311,12 @@ def _coarser(scheme: LabelScheme, coarser: Mapping[str, NDArray[np.uint8]]) -> C
     name = REFINES.get(scheme.name)
     if name is None or name not in coarser:
         return None
-    groups = load_scheme(name).classes_of(scheme.mapped_ids(np.array(scheme.ids), name))
-    return Coarser(coarser[name], groups)
+    return Coarser(coarser[name], _groups(scheme, name))
+
+
+def _groups(scheme: LabelScheme, coarse: str) -> NDArray[np.uint8]:
+    """Return the coarse class that each class of a scheme merges into."""
+    return load_scheme(coarse).classes_of(scheme.mapped_ids(np.array(scheme.ids), coarse))
 
 
 def _refined(

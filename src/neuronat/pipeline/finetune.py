@@ -7,6 +7,9 @@ from pathlib import Path
 
 from neuronat import __version__
 from neuronat.errors import ConfigError, OutputError
+from neuronat.labels.scheme import LabelScheme
+from neuronat.nets.card import ModelCard
+from neuronat.nets.network import Network
 from neuronat.nets.store import Model, load_model, save_model
 from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.finetune_card import draft_card, finished_card, inherited_licence
@@ -128,11 +131,20 @@ def finetune(
     scores = measure_gain(model, networks, material, work, progress)
     seconds = sum(total_seconds(work / phase.name / "log.jsonl") for phase in phases)
     card = finished_card(card, phases, seconds, scores, [volume.name for volume in material.held_out])
-    made = Model(card, {stage: net.cpu() for stage, net in networks.items()}, schemes_after(model, material, config))
+    made = _finished_model(card, networks, model, schemes_after(model, material, config))
     save_model(made, out, licence_text=inherited_licence(card, name))
     return Finetuned(
         folder=out, protocols=tuple(protocols), n_scans=len(material.training), seconds=seconds, scores=scores
     )
+
+
+def _finished_model(
+    card: ModelCard, networks: Mapping[str, Network], origin: Model, schemes: Mapping[str, LabelScheme]
+) -> Model:
+    """Put a fine-tuned model together; the template stays where its protocol is the same."""
+    kept = {n: s for n, s in origin.card.template.items() if n in schemes and schemes[n].ids == origin.schemes[n].ids}
+    card, template = replace(card, template=kept), origin.template if kept else None
+    return Model(card, {stage: net.cpu() for stage, net in networks.items()}, schemes, template=template)
 
 
 def _plan(model: Model, hashes: Mapping[str, str], protocols: Mapping[str, Protocol], config: FinetuneConfig) -> Marker:
