@@ -65,7 +65,7 @@ def finished(data_set: Path, untrained_folder: Path, tmp_path_factory) -> Iterat
     out = tmp_path_factory.mktemp("derivatives") / "neuronat"
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("HOME", str(out.parent))
-        yield out, swift_command(monkeypatch, untrained_folder)("bids", data_set, out, "participant")
+        yield out, swift_command(monkeypatch, untrained_folder)("bids", data_set, out, "participant", "--mem-gb", "7.5")
 
 
 def test_a_broken_scan_and_a_missing_one_stop_no_other(finished):
@@ -73,7 +73,7 @@ def test_a_broken_scan_and_a_missing_one_stop_no_other(finished):
     assert done.exit_code == 1, done.stderr
     lines = done.stderr.splitlines()
     assert lines[0].startswith("4 scans; 1 workers with ")
-    assert "GB free" in lines[0]
+    assert "each of 7.5 GB free" in lines[0]
     assert lines[1].startswith("dask is not installed, so one scan follows the other")
     assert lines[2] == "sub-03: skipped, no T1w image that fits the filters; check the data set"
     assert lines[-1].startswith("4 scans in ")

@@ -127,13 +127,14 @@ def _check(cohort: Cohort, out: Path, config: StudyConfig) -> tuple[Machine, Job
     )
     if not config.segment.overwrite:
         require_same_making(cohort.entries, job, {model.name: model.sha256 for model in models})
-    return measure_machine(n_gpus), job
+    machine = measure_machine(n_gpus)
+    if config.memory_gb is not None:  # the user's own limit counts as what is free
+        machine = replace(machine, free_bytes=int(1e9 * config.memory_gb))
+    return machine, job
 
 
 def _sizes(cohort: Cohort, machine: Machine, config: StudyConfig) -> Sizes:
-    """Plan the workers; the user's own limit of memory counts as what is free."""
-    if config.memory_gb is not None:
-        machine = replace(machine, free_bytes=int(1e9 * config.memory_gb))
+    """Plan the workers."""
     return plan_sizes(
         machine,
         {tile_vox: bytes_per_scan(cohort.entries, tile_vox) for tile_vox in TILES},
