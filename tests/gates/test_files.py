@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 LARGE_BYTES, WEIGHTS_BYTES, ALL_WEIGHTS_BYTES = 500_000, 15 * 2**20, 40 * 2**20
+MODEL_FILES = ("weights.safetensors", "template.safetensors.gz")
 SCANS = (".nii", ".nii.gz", ".mgz", ".mgh", ".dcm", ".img", ".hdr", ".nrrd", ".mnc")
 BINARY = {".png", ".safetensors", ".npz", ".npy", ".zip", ".gz", ".jpg"}
 VENDORED = Path("src/neuronat/report/assets/niivue.umd.js")  # the one file of others, unchanged (decision 0018)
@@ -35,7 +36,7 @@ def test_text_files_end_with_one_newline_and_have_no_trailing_blanks(root: Path,
 
 def test_no_file_is_large_but_weights_within_their_budget(root: Path, tracked):
     sizes = {path: (root / path).stat().st_size for path in tracked}
-    weights = {path: size for path, size in sizes.items() if path.name == "weights.safetensors"}
+    weights = {path: size for path, size in sizes.items() if path.name in MODEL_FILES}
     assert all(path.parts[:3] == ("src", "neuronat", "models") for path in weights)
     assert [str(path) for path, size in weights.items() if size > WEIGHTS_BYTES] == []
     assert sum(weights.values()) <= ALL_WEIGHTS_BYTES

@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import json
 from dataclasses import replace
@@ -56,15 +57,20 @@ def test_a_model_keeps_its_template_through_folder_and_archive(informed, tmp_pat
     ],
 )
 def test_what_is_no_template_is_refused(template, change):
-    tensors = safetensors.numpy.load(template_to_bytes(template))
+    tensors = safetensors.numpy.load(gzip.decompress(template_to_bytes(template)))
     change(tensors)
     with pytest.raises(ModelError, match="template"):
-        template_from_bytes(safetensors.numpy.save(tensors))
+        template_from_bytes(gzip.compress(safetensors.numpy.save(tensors)))
 
 
-def test_a_damaged_file_is_refused(template):
-    with pytest.raises(ModelError, match=r"template\.safetensors is damaged"):
-        template_from_bytes(template_to_bytes(template)[:-5])
+def test_a_damaged_file_is_refused(template, monkeypatch):
+    packed = template_to_bytes(template)
+    for wrong in (packed[:-5], packed[:20], b"", b"no gzip", packed[:60] + b"x" + packed[61:], gzip.compress(b"{}")):
+        with pytest.raises(ModelError, match=r"template\.safetensors\.gz is damaged"):
+            template_from_bytes(wrong)
+    monkeypatch.setattr("neuronat.nets.template.MAX_BYTES", 100)
+    with pytest.raises(ModelError, match="too large"):
+        template_from_bytes(packed)
 
 
 def test_card_and_template_go_together(untrained_model, informed, template):

@@ -13,16 +13,13 @@ from neuronat.nets.card import TemplateSpec
 from neuronat.nets.store import Model
 from neuronat.nets.template import Template
 from neuronat.pipeline.answers import (
-    Encoded,
-    Scene,
     answer_patchwise,
     answer_protocols,
     answer_refined,
     answer_whole,
-    encode_scene,
-    with_template,
 )
 from neuronat.pipeline.networks import Networks
+from neuronat.pipeline.scene import Encoded, Scene, encode_scene, with_template
 from neuronat.pipeline.settings import SegmentConfig, no_progress
 from neuronat.prepare.scan import prepare_scan
 
@@ -78,7 +75,7 @@ def test_opinions_count_for_a_fifth(untrained_model, scene, rng, monkeypatch, n_
     alone = rows_of(answer_patchwise(untrained_model, scene, no_progress))
     others = rng.dirichlet(np.ones(26), (n_others, len(alone))).astype(np.float32)
     heard = iter(others.copy())
-    monkeypatch.setattr("neuronat.pipeline.answers.class_probabilities", lambda *_: next(heard))
+    monkeypatch.setattr("neuronat.pipeline.scene.class_probabilities", lambda *_: next(heard))
     both = answer_patchwise(
         untrained_model, scene, no_progress, [Encoded(None, {}, ScaleFeatures((), None))] * n_others
     )
@@ -170,7 +167,7 @@ def test_a_template_that_does_not_fit_changes_nothing(informed, scene):
 
 
 def test_a_template_is_left_alone_where_nobody_asks_for_its_protocol(informed, make_whole, scene, monkeypatch):
-    monkeypatch.setattr("neuronat.pipeline.answers.place_template", lambda *_: pytest.fail("was placed"))
+    monkeypatch.setattr("neuronat.pipeline.scene.place_template", lambda *_: pytest.fail("was placed"))
     model = make_whole("tissue", "neuromorphometrics", n_coordinates=6)
     model = replace(model, card=replace(model.card, template=informed.card.template), template=informed.template)
     assert list(answer_protocols(scene.brain, Networks({"tissue": model}, CPU, (model,)), scene.config, no_progress))

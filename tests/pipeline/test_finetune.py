@@ -280,7 +280,7 @@ def test_a_model_without_coordinates_is_refused(tmp_path, whole, scans):
     start = load_model(whole)
     spec = replace(start.card.stages["whole"], n_coordinates=0)
     card = replace(start.card, stages={"whole": spec})
-    save_model(Model(card, {"whole": build_network(spec.network_config)}, start.schemes), tmp_path / "raw")
+    save_model(replace(start, card=card, networks={"whole": build_network(spec.network_config)}), tmp_path / "raw")
     refused(scans, tmp_path / "raw", tmp_path, TINY, ModelError, "labels without brain coordinates")
 
 

@@ -8,15 +8,15 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from types import MappingProxyType
-from typing import Any, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field
+from typing import Any
 
 from neuronat.errors import ConfigError, ModelError
 from neuronat.measure.confidence import Calibration
 from neuronat.nets.deepnat import DeepNatConfig
 from neuronat.nets.network import ARCHITECTURES, NetworkShape
 from neuronat.nets.neuronet import NeuroNetConfig
+from neuronat.nets.plain import from_plain, parse_plain, to_plain
 from neuronat.nets.unet import UNetConfig
 
 __all__ = [
@@ -213,7 +213,7 @@ def write_card(card: ModelCard) -> str:
     -----
     Source: ours (decision 0009).
     """
-    plain = _plain(card)
+    plain = to_plain(card)
     ordered = {"format": plain.pop("format"), **plain}
     return json.dumps(ordered, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -239,10 +239,7 @@ def read_card(text: str) -> ModelCard:
     -----
     Source: ours (decision 0009).
     """
-    try:
-        raw = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"card.json is damaged: {error}") from error
+    raw = parse_plain(text, "card.json")
     if not isinstance(raw, dict) or type(raw.get("format")) is not int:
         raise ModelError("card.json has no format number; it is no model card of neuronat")
     if raw["format"] > FORMAT:
@@ -251,72 +248,5 @@ def read_card(text: str) -> ModelCard:
         )
     if raw["format"] != FORMAT:
         raise ModelError(f"card.json has format {raw['format']}; this neuronat reads {FORMAT}")
-    card: ModelCard = _convert(raw, ModelCard, "card.json")
+    card: ModelCard = from_plain(raw, ModelCard, "card.json")
     return card
-
-
-def _plain(value: Any) -> Any:
-    """Turn nouns and read-only mappings into plain dictionaries and lists."""
-    if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a key that stands twice in one object: two readers could see two values."""
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) != len(keys):
-        raise ValueError(f"a key stands there twice among {sorted(keys)}")
-    return dict(pairs)
-
-
-def _refuse_constant(word: str) -> float:
-    """Refuse NaN and Infinity, which JSON does not know."""
-    raise ValueError(f"{word} is not a number of JSON")
-
-
-def _convert(raw: Any, kind: Any, where: str) -> Any:
-    """Turn parsed JSON into `kind` (a noun, a mapping, a tuple or a plain type); `where` names the place."""
-    origin = get_origin(kind)
-    if is_dataclass(kind):
-        return _convert_noun(raw, kind, where)
-    if origin is tuple:
-        _require_type(raw, list, where)
-        return tuple(_convert(item, get_args(kind)[0], f"{where}[{i}]") for i, item in enumerate(raw))
-    if origin is not None:
-        _require_type(raw, dict, where)
-        inner = get_args(kind)[1]
-        return MappingProxyType({key: _convert(item, inner, f"{where}.{key}") for key, item in raw.items()})
-    if kind is Any:
-        return raw
-    if kind is float and type(raw) is int and abs(raw) < 2**53:
-        return float(raw)
-    _require_type(raw, kind, where)
-    return raw
-
-
-def _convert_noun(raw: Any, kind: Any, where: str) -> Any:
-    """Build the frozen noun `kind` from a JSON object; unknown and missing keys are refused."""
-    _require_type(raw, dict, where)
-    hints = get_type_hints(kind)
-    known = {f.name: f for f in fields(kind)}
-    unknown = sorted(set(raw) - set(known))
-    needed = {name for name, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
-    missing = sorted(needed - set(raw))
-    if unknown or missing:
-        raise ModelError(f"{where}: unknown keys {unknown}, missing keys {missing}")
-    values = {name: _convert(item, hints[name], f"{where}.{name}") for name, item in raw.items()}
-    try:
-        return kind(**values)
-    except (ModelError, ConfigError) as error:
-        raise ModelError(f"{where}: {error}") from error
-
-
-def _require_type(raw: Any, kind: type, where: str) -> None:
-    """Raise ModelError unless `raw` is exactly of this JSON type (True is no number)."""
-    if type(raw) is not kind:
-        raise ModelError(f"{where} must be of type {kind.__name__}; got {type(raw).__name__}")

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 CARD, WEIGHTS, LICENCE, SUMS = "card.json", "weights.safetensors", "LICENSE", "SHA256SUMS"
-TEMPLATE = "template.safetensors"
+TEMPLATE = "template.safetensors.gz"
 LABEL_TABLE = re.compile(r"labels/[0-9A-Za-z][0-9A-Za-z+._-]{0,63}\.tsv")
 MAX_TEXT_BYTES = 2**20
 MAX_WEIGHT_BYTES = 2**30

@@ -1,6 +1,6 @@
 """Model folders: networks on disk as data, never as code.
 
-A folder holds `card.json`, `weights.safetensors` (see `weights`), `template.safetensors` if there is one (see
+A folder holds `card.json`, `weights.safetensors` (see `weights`), `template.safetensors.gz` if there is one (see
 `template`), `labels/<scheme>.tsv`, `LICENSE` and `SHA256SUMS`. A folder is loaded whole and verified, or not at all.
 """
 

@@ -1,9 +1,11 @@
 """The template of a model: a mean brain, and how often each class of a protocol lay at each of its voxels.
 
-It is made from scans with label maps, as networks are, and travels with them (`template.safetensors`). No scan can be
-read from it: grey values and labels are means over all of them, after each was deformed onto their common shape.
+It is made from scans with label maps, as networks are, and travels with them (`template.safetensors.gz`). No scan can
+be read from it: grey values and labels are means over all of them, after each was deformed onto their common shape.
 """
 
+import gzip
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +14,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from neuronat.errors import ModelError
+from neuronat.nets.folder import TEMPLATE
 
 __all__ = ["Template", "template_from_bytes", "template_to_bytes"]
 
+MAX_BYTES = 2**28
 GREY_STEP = 1 / 160
 """Grey values are stored as bytes in steps of this: white matter has 1."""
 
@@ -41,7 +45,7 @@ class Template:
 
 
 def template_to_bytes(template: Template) -> bytes:
-    """Write a template as a safetensors file; grey values are rounded to bytes.
+    """Write a template as a safetensors file, packed; grey values are rounded to bytes.
 
     Notes
     -----
@@ -53,11 +57,11 @@ def template_to_bytes(template: Template) -> bytes:
         "classes": np.ascontiguousarray(template.classes),
         "shares": np.ascontiguousarray(template.shares),
     }
-    return safetensors.numpy.save(tensors)
+    return gzip.compress(safetensors.numpy.save(tensors), mtime=0)
 
 
 def template_from_bytes(content: bytes) -> Template:
-    """Read a template from the bytes of a safetensors file.
+    """Read a template from the bytes of a packed safetensors file.
 
     Raises
     ------
@@ -69,14 +73,23 @@ def template_from_bytes(content: bytes) -> Template:
     Source: ours (decision 0043).
     """
     try:
-        tensors = safetensors.numpy.load(content)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise ModelError(f"template.safetensors is damaged: {error}") from error
+        tensors = safetensors.numpy.load(_unpacked(content))
+    except (SafetensorError, zlib.error, ValueError, KeyError) as error:
+        raise ModelError(f"{TEMPLATE} is damaged: {error}") from error
     if set(tensors) != {"grey", "inside", "classes", "shares"} or any(t.dtype != np.uint8 for t in tensors.values()):
-        raise ModelError("template.safetensors does not hold the tensors of a template")
+        raise ModelError(f"{TEMPLATE} does not hold the tensors of a template")
     return Template(
         grey=tensors["grey"].astype(np.float32) * np.float32(GREY_STEP),
         inside=tensors["inside"] > 0,
         classes=tensors["classes"],
         shares=tensors["shares"],
     )
+
+
+def _unpacked(content: bytes) -> bytes:
+    """Unpack a gzip file, unless it is cut or larger than a template can be."""
+    stream = zlib.decompressobj(wbits=31)
+    unpacked = stream.decompress(content, MAX_BYTES)
+    if not stream.eof:
+        raise ValueError("it ends too early, or is too large")
+    return unpacked

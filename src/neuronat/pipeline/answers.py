@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from neuronat.coords.spectral import LEFT_RIGHT_CHANNELS, brain_coordinates
@@ -14,36 +13,26 @@ from neuronat.errors import ConfigError, ModelError
 from neuronat.infer.cascade import brain_probabilities
 from neuronat.infer.dense import DenseConfig
 from neuronat.infer.islands import IslandConfig, without_islands
-from neuronat.infer.prior import Prior, place_template
 from neuronat.infer.protocols import (
     Coarser,
-    class_probabilities,
-    merged_probabilities,
     most_probable,
     probability_channels,
 )
-from neuronat.infer.tiles import ScanFeatures, TileConfig, encode_scan
-from neuronat.labels.scheme import LabelScheme, load_scheme
-from neuronat.nets.mirrored import seen_twice
-from neuronat.nets.network import ScanNetwork
+from neuronat.labels.scheme import LabelScheme
 from neuronat.nets.store import Model
 from neuronat.pipeline.networks import REFINES, Networks
+from neuronat.pipeline.scene import Encoded, Scene, encode_scene, is_informed, merged_classes, opinion_of, with_template
 from neuronat.pipeline.settings import Progress, SegmentConfig, part_of
-from neuronat.prepare.intensity import scale_brightness
 from neuronat.prepare.scan import PreparedScan
 from neuronat.space.affine import spacing_mm
 from neuronat.space.memory import release_memory
 
 __all__ = [
     "Answer",
-    "Encoded",
-    "Scene",
     "answer_patchwise",
     "answer_protocols",
     "answer_refined",
     "answer_whole",
-    "encode_scene",
-    "with_template",
 ]
 
 OPINIONS, INFORMED_OPINIONS = 0.2, 0.4
@@ -62,25 +51,6 @@ class Answer:
     certainty: NDArray[np.float32]
     masses: NDArray[np.float64]
     channels: Callable[[], Iterator[NDArray[np.float32]]]
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """A prepared brain and its coordinates (6, I, J, K), where to calculate, and what the user decided."""
-
-    brain: PreparedScan
-    coordinates: NDArray[np.float32]
-    device: torch.device
-    config: SegmentConfig
-
-
-@dataclass(frozen=True, eq=False)
-class Encoded:
-    """A network of whole scans, the schemes of its protocols, and what it has seen of a scan."""
-
-    net: ScanNetwork
-    schemes: Mapping[str, LabelScheme]
-    features: ScanFeatures
 
 
 def answer_protocols(
@@ -159,58 +129,9 @@ def answer_patchwise(model: Model, scene: Scene, progress: Progress, others: Seq
     if is_best:
         _mix_in(rows, [_seen_mirrored(model, scene, scheme, part_of(progress, 0.4, 0.4))], 0.5, 0.5)
     if others:
-        share = INFORMED_OPINIONS if any(_informed(other, scheme.name) for other in others) else OPINIONS
-        _mix_in(rows, (_opinion(other, scheme) for other in others), share / len(others), 1 - share)
+        share = INFORMED_OPINIONS if any(is_informed(other, scheme.name) for other in others) else OPINIONS
+        _mix_in(rows, (opinion_of(other, scheme) for other in others), share / len(others), 1 - share)
     return _finished(rows, model, scheme, scene, part_of(progress, 0.85, 0.15))
-
-
-def encode_scene(model: Model, scene: Scene, progress: Progress) -> Encoded:
-    """Let a network of whole scans see a prepared brain, and its mirror image unless it shall go fast.
-
-    Smaller tiles of the configuration need less memory.
-
-    Raises
-    ------
-    ModelError
-        If the model labels patch by patch.
-
-    Notes
-    -----
-    Source: [NEURONET].
-    """
-    if model.whole is None:
-        raise ModelError(f"model {model.name}: labels patch by patch, not whole scans")
-    is_fast = scene.config.effort == "fast"
-    net: ScanNetwork = model.whole if is_fast else seen_twice(model.whole, model.schemes)
-    grey = scene.brain.intensities
-    channels = np.concatenate([grey[None], scene.coordinates]) if net.n_channels > 1 else scale_brightness(grey)[None]
-    tiles = TileConfig(device=scene.device, most_voxels=32 * scene.config.tile_vox**3)
-    mask = scene.brain.mask
-    features = encode_scan(net.to(scene.device), channels, mask, tiles, lambda done: progress("encoding", done))
-    release_memory()
-    return Encoded(net, model.schemes, features)
-
-
-def with_template(encoded: Encoded, model: Model, scene: Scene, progress: Progress) -> Encoded:
-    """Deform the model's template onto a scan that its network has seen, and let it have a say in its protocol.
-
-    Where template and scan do not fit, nothing changes.
-
-    Notes
-    -----
-    Source: ours (decision 0043).
-    """
-    if model.template is None:
-        return encoded
-    progress("registering", 0.0)
-    priors = dict(encoded.features.priors)
-    for protocol, spec in model.card.template.items():
-        guess, _, _ = most_probable(encoded.net, encoded.features, protocol)
-        found = place_template(model.template, scene.brain.intensities, scene.brain.mask, guess)
-        if found is not None:
-            priors[protocol] = Prior(*found, spec.weight, model.schemes[protocol].n_classes)
-    release_memory()
-    return replace(encoded, features=replace(encoded.features, priors=priors))
 
 
 def answer_whole(scheme: LabelScheme, encoded: Encoded, coarser: Mapping[str, NDArray[np.uint8]]) -> Answer:
@@ -240,7 +161,7 @@ def answer_refined(model: Model, protocol: str, encoded: Encoded, scene: Scene, 
     Source: ours (decision 0040).
     """
     scheme = model.schemes[protocol]
-    return _finished(_opinion(encoded, scheme), model, scheme, scene, progress)
+    return _finished(opinion_of(encoded, scheme), model, scheme, scene, progress)
 
 
 def _finished(rows: NDArray[np.float32], model: Model, scheme: LabelScheme, scene: Scene, progress: Progress) -> Answer:
@@ -251,20 +172,6 @@ def _finished(rows: NDArray[np.float32], model: Model, scheme: LabelScheme, scen
     if not scene.config.keeps_islands:
         rows = without_islands(rows, brain.mask, spacing_mm(brain.affine), scheme, IslandConfig())
     return Answer(rows.argmax(1).astype(np.uint8), rows.max(1), rows.sum(0, np.float64), lambda: iter(rows.T))
-
-
-def _informed(encoded: Encoded, coarse: str) -> str:
-    """Return the fine protocol with a prior whose classes merge into a coarse one's; nothing if there is none."""
-    return next((fine for fine in encoded.features.priors if REFINES.get(fine) == coarse), "")
-
-
-def _opinion(encoded: Encoded, scheme: LabelScheme) -> NDArray[np.float32]:
-    """Return a network's probabilities (N, C) in a protocol; merged from the fine one where that has a prior."""
-    fine = _informed(encoded, scheme.name)
-    if not fine:
-        return class_probabilities(encoded.net, encoded.features, scheme.name)
-    groups = _groups(encoded.schemes[fine], scheme.name)
-    return merged_probabilities(encoded.net, encoded.features, fine, groups, scheme.n_classes)
 
 
 def _seen_by(model: Model, scene: Scene, progress: Progress) -> NDArray[np.float32]:
@@ -311,12 +218,7 @@ def _coarser(scheme: LabelScheme, coarser: Mapping[str, NDArray[np.uint8]]) -> C
     name = REFINES.get(scheme.name)
     if name is None or name not in coarser:
         return None
-    return Coarser(coarser[name], _groups(scheme, name))
-
-
-def _groups(scheme: LabelScheme, coarse: str) -> NDArray[np.uint8]:
-    """Return the coarse class that each class of a scheme merges into."""
-    return load_scheme(coarse).classes_of(scheme.mapped_ids(np.array(scheme.ids), coarse))
+    return Coarser(coarser[name], merged_classes(scheme, name))
 
 
 def _refined(

@@ -1,0 +1,116 @@
+"""A prepared brain as networks of whole scans see it, and what their templates say of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neuronat.errors import ModelError
+from neuronat.infer.prior import Prior, place_template
+from neuronat.infer.protocols import class_probabilities, merged_probabilities, most_probable
+from neuronat.infer.tiles import ScanFeatures, TileConfig, encode_scan
+from neuronat.labels.scheme import LabelScheme, load_scheme
+from neuronat.nets.mirrored import seen_twice
+from neuronat.nets.network import ScanNetwork
+from neuronat.nets.store import Model
+from neuronat.pipeline.networks import REFINES
+from neuronat.pipeline.settings import Progress, SegmentConfig
+from neuronat.prepare.intensity import scale_brightness
+from neuronat.prepare.scan import PreparedScan
+from neuronat.space.memory import release_memory
+
+__all__ = ["Encoded", "Scene", "encode_scene", "is_informed", "merged_classes", "opinion_of", "with_template"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A prepared brain and its coordinates (6, I, J, K), where to calculate, and what the user decided."""
+
+    brain: PreparedScan
+    coordinates: NDArray[np.float32]
+    device: torch.device
+    config: SegmentConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A network of whole scans, the schemes of its protocols, and what it has seen of a scan."""
+
+    net: ScanNetwork
+    schemes: Mapping[str, LabelScheme]
+    features: ScanFeatures
+
+
+def encode_scene(model: Model, scene: Scene, progress: Progress) -> Encoded:
+    """Let a network of whole scans see a prepared brain, and its mirror image unless it shall go fast.
+
+    Smaller tiles of the configuration need less memory.
+
+    Raises
+    ------
+    ModelError
+        If the model labels patch by patch.
+
+    Notes
+    -----
+    Source: [NEURONET].
+    """
+    if model.whole is None:
+        raise ModelError(f"model {model.name}: labels patch by patch, not whole scans")
+    is_fast = scene.config.effort == "fast"
+    net: ScanNetwork = model.whole if is_fast else seen_twice(model.whole, model.schemes)
+    grey = scene.brain.intensities
+    channels = np.concatenate([grey[None], scene.coordinates]) if net.n_channels > 1 else scale_brightness(grey)[None]
+    tiles = TileConfig(device=scene.device, most_voxels=32 * scene.config.tile_vox**3)
+    mask = scene.brain.mask
+    features = encode_scan(net.to(scene.device), channels, mask, tiles, lambda done: progress("encoding", done))
+    release_memory()
+    return Encoded(net, model.schemes, features)
+
+
+def with_template(encoded: Encoded, model: Model, scene: Scene, progress: Progress) -> Encoded:
+    """Deform the model's template onto a scan that its network has seen, and let it have a say in its protocol.
+
+    Where template and scan do not fit, nothing changes.
+
+    Notes
+    -----
+    Source: ours (decision 0043).
+    """
+    if model.template is None:
+        return encoded
+    progress("registering", 0.0)
+    priors = dict(encoded.features.priors)
+    for protocol, spec in model.card.template.items():
+        guess, _, _ = most_probable(encoded.net, encoded.features, protocol)
+        found = place_template(model.template, scene.brain.intensities, scene.brain.mask, guess)
+        if found is not None:
+            priors[protocol] = Prior(*found, spec.weight, model.schemes[protocol].n_classes)
+    release_memory()
+    return replace(encoded, features=replace(encoded.features, priors=priors))
+
+
+def is_informed(encoded: Encoded, protocol: str) -> bool:
+    """Tell whether a template has a say in what a network answers in a coarse protocol."""
+    return bool(_informing(encoded, protocol))
+
+
+def _informing(encoded: Encoded, coarse: str) -> str:
+    """Return the fine protocol with a prior whose classes merge into a coarse one's; nothing if there is none."""
+    return next((fine for fine in encoded.features.priors if REFINES.get(fine) == coarse), "")
+
+
+def opinion_of(encoded: Encoded, scheme: LabelScheme) -> NDArray[np.float32]:
+    """Return a network's probabilities (N, C) in a protocol; merged from the fine one where that has a prior."""
+    fine = _informing(encoded, scheme.name)
+    if not fine:
+        return class_probabilities(encoded.net, encoded.features, scheme.name)
+    groups = merged_classes(encoded.schemes[fine], scheme.name)
+    return merged_probabilities(encoded.net, encoded.features, fine, groups, scheme.n_classes)
+
+
+def merged_classes(scheme: LabelScheme, coarse: str) -> NDArray[np.uint8]:
+    """Return the coarse class that each class of a scheme merges into."""
+    return load_scheme(coarse).classes_of(scheme.mapped_ids(np.array(scheme.ids), coarse))
