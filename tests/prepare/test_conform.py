@@ -114,7 +114,8 @@ def test_only_the_axis_that_differs_is_resampled(rng):
     grid = plan_grid(np.diag([1.0, 1.0, 2.0, 1.0]), SHAPE)
     assert grid.shape == (18, 22, 52)
     lines = values_to_working(values, grid)
-    np.testing.assert_allclose(lines[3, 4], values_to_working(values[3:4, 4:5].repeat(18, 0).repeat(22, 1), grid)[0, 0])
+    alone = values_to_working(values[3:4, 4:5].repeat(18, 0).repeat(22, 1), grid)[0, 0]
+    np.testing.assert_allclose(lines[3, 4], alone, atol=1e-6)  # float32 rounding, which differs between processors
 
 
 @pytest.mark.parametrize("name", AFFINES)
