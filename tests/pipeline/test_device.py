@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -47,3 +50,13 @@ def test_the_accelerator_calculates_correctly():
     assert device_error("cuda:0") < 1e-4
     assert device_names()[1] == "cuda:0"
     assert choose_device("auto") == torch.device("cuda:0")
+
+
+def test_a_limit_of_threads_holds_for_torch_after_numba_has_started_its_own():
+    code = (
+        "import torch; torch.get_num_threads()\n"  # from now on torch asks OpenMP, which numba shares
+        "from neuronat.pipeline.device import limit_threads\n"
+        "limit_threads(1); print(torch.get_num_threads())"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert told.stdout.split() == ["1"]
