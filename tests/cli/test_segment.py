@@ -208,6 +208,7 @@ def test_confidence_stands_in_table_sidecar_json_and_reasons(
     assert float(row[6]) == confidence["Left-Hippocampus"]
     sidecar = json.loads((tmp_path / "out" / "sub-01_seg-deepnat25_dseg.json").read_text())
     assert sidecar["Confidence"] == confidence
+    assert sidecar["TemplateUsed"] is False
     assert "confidence" in (tmp_path / "out" / "sub-01.html").read_text().lower()
 
 

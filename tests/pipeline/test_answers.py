@@ -146,14 +146,21 @@ def test_a_template_that_fits_has_a_say_in_fine_and_coarse_labels(informed, scen
     expected = merged_probabilities(encoded.net, encoded.features, "neuromorphometrics", groups, 26)
     np.testing.assert_allclose(rows_of(answer), expected, atol=1e-6)  # float32 sums
     assert np.mean(answer.classes == groups[guess]) > 0.95
+    assert answer.is_informed
+    assert answer_whole(fine, encoded, {}).is_informed
+    assert not answer_whole(fine, plain, {}).is_informed
 
 
 @pytest.mark.usefixtures("swift_pipeline")
 def test_opinions_with_a_template_weigh_twice_as_much(untrained_model, informed, scene, monkeypatch):
     monkeypatch.setattr("neuronat.infer.prior.fit_affine", lambda *_: np.vstack([np.eye(3), np.zeros(3)]))
     networks = Networks({"deepnat25": untrained_model}, CPU, (untrained_model, informed))
-    found = rows_of(answer_protocols(scene.brain, networks, scene.config, no_progress)["deepnat25"])
-    alone = rows_of(answer_patchwise(untrained_model, scene, no_progress))
+    answer, lonely = (
+        answer_protocols(scene.brain, networks, scene.config, no_progress)["deepnat25"],
+        answer_patchwise(untrained_model, scene, no_progress),
+    )
+    assert (answer.is_informed, lonely.is_informed) == (True, False)
+    found, alone = rows_of(answer), rows_of(lonely)
     encoded = with_template(encode_scene(informed, scene, no_progress), informed, scene, no_progress)
     opinion = rows_of(answer_refined(informed, "deepnat25", encoded, scene, no_progress))
     np.testing.assert_allclose(found, 0.6 * alone + 0.4 * opinion, atol=1e-6)  # float32 sums

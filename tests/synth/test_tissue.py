@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from neuronat.errors import ConfigError
-from neuronat.synth.tissue import TissueConfig, vary_tissue
+from neuronat.synth.tissue import TissueConfig, add_lesions, vary_structures, vary_tissue
 
 
 @pytest.fixture
@@ -38,3 +38,32 @@ def test_lesions_darken_white_matter_only(scan):
 def test_shares_out_of_range_are_refused():
     with pytest.raises(ConfigError, match=r"TissueConfig.lesion must be in \[0, 1\]; got 2"):
         TissueConfig(lesion=2)
+
+
+def test_partners_change_alike_background_stays_and_scans_differ():
+    classes = torch.arange(5).repeat_interleave(8).view(1, 40, 1, 1).expand(2, 40, 6, 6)
+    images = torch.ones(2, 40, 6, 6)
+    varied = vary_structures(images, classes, torch.tensor([0, 3, 2, 1, 4]), 0.5, torch.Generator().manual_seed(1))
+    middles = varied[:, 4::8, 3, 3]  # clear of the neighbours' partial volumes
+    np.testing.assert_array_equal(middles[:, 0], 1)
+    np.testing.assert_allclose(middles[:, 1], middles[:, 3])
+    assert len(set(middles[:, 1:].flatten().tolist())) == 6  # three factors for each of the two scans
+    assert 0.3 < float(varied.min()) < 1 < float(varied.max()) < 3.5
+
+
+def test_the_spread_of_structures_is_what_was_asked_for_at_the_most():
+    classes = torch.ones(400, 3, 3, 3, dtype=torch.uint8)
+    varied = vary_structures(torch.ones(400, 3, 3, 3), classes, torch.arange(2), 0.2, torch.Generator().manual_seed(0))
+    # the deviation is drawn evenly from 0 to 0.2, so that of all draws together is 0.2 / sqrt(3)
+    assert float(varied[:, 1, 1, 1].log().std()) == pytest.approx(0.2 / 3**0.5, rel=0.15)
+
+
+def test_lesions_lie_in_white_matter_and_differ_from_scan_to_scan():
+    images, is_white = torch.ones(6, 24, 24, 24), torch.zeros(6, 24, 24, 24, dtype=torch.bool)
+    is_white[:, 12:] = True
+    spotted = add_lesions(images, is_white, 0.4, torch.Generator().manual_seed(3))
+    np.testing.assert_array_equal(spotted[:, :11], 1)
+    shares = (spotted < 0.95).float().mean((1, 2, 3))
+    assert float(spotted.min()) >= 0.6 - 1e-6
+    assert 0 < float(shares.max()) < 0.2
+    assert len(set(shares.tolist())) > 1

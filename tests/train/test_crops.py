@@ -105,3 +105,14 @@ def test_configurations_out_of_range_are_refused():
         CropConfig(extent=40)
     with pytest.raises(ConfigError, match="add up to at most 1"):
         CropConfig(share_composite=0.7, share_painted=0.7)
+
+
+def test_structures_of_a_protocol_get_other_grey_values_and_keep_their_labels(source):
+    kept = {"flip": 0.0, "share_composite": 0, "share_painted": 0}
+    plain = draw_crop(source, CropConfig(**kept, **STILL), chance(3))
+    varied = draw_crop(source, CropConfig(**kept, structures="halves", structure_spread=0.5, **STILL), chance(3))
+    ratio = (varied.grey / plain.grey).flatten()[plain.grey.flatten() > 0.4]
+    assert float(ratio.std()) < 0.1  # left and right are partners, so both change alike
+    assert abs(float(ratio.median()) - 1) > 0.05
+    unknown = draw_crop(source, CropConfig(**kept, structures="deepnat25", structure_spread=0.5, **STILL), chance(3))
+    np.testing.assert_array_equal(unknown.grey, plain.grey)

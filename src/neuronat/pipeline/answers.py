@@ -44,13 +44,15 @@ OPINIONS, INFORMED_OPINIONS = 0.2, 0.4
 class Answer:
     """A protocol's answer at the N voxels of the mask: classes (N,) uint8 and their probabilities (N,) float32.
 
-    `masses` (C,) float64 are the sums of each class's probabilities; `channels` yields (N,) float32 per class.
+    `masses` (C,) float64 are the sums of each class's probabilities; `channels` yields (N,) float32 per class;
+    `is_informed`: whether a template had a say.
     """
 
     classes: NDArray[np.uint8]
     certainty: NDArray[np.float32]
     masses: NDArray[np.float64]
     channels: Callable[[], Iterator[NDArray[np.float32]]]
+    is_informed: bool = False
 
 
 def answer_protocols(
@@ -128,10 +130,12 @@ def answer_patchwise(model: Model, scene: Scene, progress: Progress, others: Seq
     rows = _seen_by(model, scene, part_of(progress, 0.0, 0.4 if is_best else 0.8))
     if is_best:
         _mix_in(rows, [_seen_mirrored(model, scene, scheme, part_of(progress, 0.4, 0.4))], 0.5, 0.5)
+    has_template = any(is_informed(other, scheme.name) for other in others)
     if others:
-        share = INFORMED_OPINIONS if any(is_informed(other, scheme.name) for other in others) else OPINIONS
+        share = INFORMED_OPINIONS if has_template else OPINIONS
         _mix_in(rows, (opinion_of(other, scheme) for other in others), share / len(others), 1 - share)
-    return _finished(rows, model, scheme, scene, part_of(progress, 0.85, 0.15))
+    finished = _finished(rows, model, scheme, scene, part_of(progress, 0.85, 0.15))
+    return replace(finished, is_informed=has_template)
 
 
 def answer_whole(scheme: LabelScheme, encoded: Encoded, coarser: Mapping[str, NDArray[np.uint8]]) -> Answer:
@@ -145,7 +149,8 @@ def answer_whole(scheme: LabelScheme, encoded: Encoded, coarser: Mapping[str, ND
     """
     net, features, protocol = encoded.net, encoded.features, scheme.name
     classes, certainty, masses = most_probable(net, features, protocol, _coarser(scheme, coarser))
-    return Answer(classes, certainty, masses, partial(probability_channels, net, features, protocol))
+    channels = partial(probability_channels, net, features, protocol)
+    return Answer(classes, certainty, masses, channels, is_informed=protocol in features.priors)
 
 
 def answer_refined(model: Model, protocol: str, encoded: Encoded, scene: Scene, progress: Progress) -> Answer:
@@ -161,7 +166,8 @@ def answer_refined(model: Model, protocol: str, encoded: Encoded, scene: Scene, 
     Source: ours (decision 0040).
     """
     scheme = model.schemes[protocol]
-    return _finished(opinion_of(encoded, scheme), model, scheme, scene, progress)
+    finished = _finished(opinion_of(encoded, scheme), model, scheme, scene, progress)
+    return replace(finished, is_informed=is_informed(encoded, protocol))
 
 
 def _finished(rows: NDArray[np.float32], model: Model, scheme: LabelScheme, scene: Scene, progress: Progress) -> Answer:

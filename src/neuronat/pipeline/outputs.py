@@ -194,7 +194,8 @@ def _write_probabilities(result: Result, protocol: str, stage: Path, file_format
 
 
 def _sidecar(result: Result, protocol: str) -> dict[str, Any]:
-    """Compose the sidecar of a label map."""
+    """Compose the sidecar of a label map; one in other ids was not computed itself."""
+    found = result.computed.get(protocol)
     return {
         "Manual": False,
         "Protocol": protocol,
@@ -203,6 +204,7 @@ def _sidecar(result: Result, protocol: str) -> dict[str, Any]:
         "Reasons": list(result.reasons),
         "Warnings": list(result.warnings),
         "Confidence": result.named_confidence(protocol),
+        **({} if found is None else {"TemplateUsed": found.answer.is_informed}),
         "GeneratedBy": [{"Name": "neuronat", "Version": __version__}],
         "Disclaimer": DISCLAIMER,
     }

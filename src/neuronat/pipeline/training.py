@@ -29,7 +29,8 @@ from neuronat.train.validate import mean_dice, validate_networks, validation_tab
 __all__ = ["make_card", "make_lesson", "make_validation", "move_threshold", "start_network", "train_recipe"]
 
 AROUND_FOREGROUND_VOX = 2
-VARIED = ("Cerebral-White-Matter", "Cerebral-Cortex")  # drawn twice as often ([DEEPNAT] sampling)
+WHITE = "Cerebral-White-Matter"
+VARIED = (WHITE, "Cerebral-Cortex")  # drawn twice as often ([DEEPNAT] sampling)
 FOREGROUND = LabelScheme("foreground", (0, 1), ("Background", "Foreground"), ("#000000", "#ffffff"), (0, 1))
 
 Progress = Callable[[str, float], None]
@@ -153,7 +154,10 @@ def make_lesson(
     varied = {c: 2.0 for c, name in enumerate(protocol.names) if name.endswith(VARIED) and not is_first}
     mirrored = torch.arange(2) if is_first else torch.from_numpy(protocol.mirrored_classes)
     candidates = find_candidates(examples, n_classes, varied)
-    return Lesson(examples, candidates, mirrored.to(device), recipe.augment)
+    white = [c for c, name in enumerate(protocol.names) if name.endswith(WHITE) and not is_first]
+    return Lesson(
+        examples, candidates, mirrored.to(device), recipe.augment, torch.tensor(white, dtype=torch.int64, device=device)
+    )
 
 
 def make_validation(

@@ -1,17 +1,21 @@
-"""Vary the contrast between a scan's tissues, and add lesions to its white matter: other scanners, older people."""
+"""Vary the contrast of tissues and structures, and add lesions to white matter: other scanners, older people."""
 
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from neuronat.errors import ConfigError
 from neuronat.synth.degrade import blurred
 from neuronat.synth.fields import smooth_noise, uniform
 
-__all__ = ["FLUID", "GREY", "WHITE", "TissueConfig", "vary_tissue"]
+__all__ = ["FLUID", "GREY", "WHITE", "TissueConfig", "add_lesions", "vary_structures", "vary_tissue"]
 
 FLUID, GREY, WHITE = 1, 2, 3
+MOST_DEVIATIONS = 2.5
+LESION_KNOTS = (5, 16)
+"""How many lesions there would be along 64 voxels, least and most: confluent ones, and spots."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +62,76 @@ def vary_tissue(image: Tensor, tissue: Tensor, config: TissueConfig, generator: 
         change = widest * uniform(-1, 1, generator, 4)
         image = (image + blurred(change[tissue.long()], 0.6)).clamp(min=0.01) * (image > 0)
     if float(uniform(0, 1, generator)) < config.share_lesioned:
-        spots = smooth_noise(1, image.shape[0], 14, generator)[0]
-        is_lesion = (tissue == WHITE) & (spots > float(uniform(1.6, 2.6, generator)))
-        image = image * (1 - float(uniform(0.1, config.lesion, generator)) * blurred(is_lesion.float(), 0.8))
+        image = add_lesions(image[None], (tissue == WHITE)[None], config.lesion, generator)[0]
     return image
+
+
+def add_lesions(images: Tensor, is_white: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Darken spots of white matter.
+
+    Parameters
+    ----------
+    images : (B, E, E, E) float32
+        Grey values.
+    is_white : (B, E, E, E) bool
+        White matter.
+    most : float
+        The largest share of its grey value that a lesion loses.
+    generator : torch.Generator
+        Source of chance.
+
+    Returns
+    -------
+    (B, E, E, E) float32
+
+    Notes
+    -----
+    Source: ours.
+    """
+    extent = images.shape[-1]
+    knots = int(torch.randint(*LESION_KNOTS, (1,), generator=generator, device=generator.device)) * extent / 64
+    spots = smooth_noise(len(images), extent, max(2, round(knots)), generator)
+    levels = uniform(1.2, 2.6, generator, len(images)).view(-1, 1, 1, 1)
+    losses = uniform(0.1, max(0.1, most), generator, len(images)).view(-1, 1, 1, 1)
+    return images * (1 - losses * _softened((is_white & (spots > levels)).float()))
+
+
+def vary_structures(
+    images: Tensor, classes: Tensor, partners: Tensor, spread: float, generator: torch.Generator
+) -> Tensor:
+    """Make each structure of a scan a little brighter or darker.
+
+    Parameters
+    ----------
+    images : (B, E, E, E) float32
+        Grey values.
+    classes : (B, E, E, E) int
+        Which structure a voxel belongs to; background, class 0, stays as it is.
+    partners : (C,) int64
+        Class of each class's left/right partner, which changes alike.
+    spread : float
+        Standard deviation of the logarithm of the factors, at the most: each scan draws its own below it.
+    generator : torch.Generator
+        Source of chance.
+
+    Returns
+    -------
+    (B, E, E, E) float32
+
+    Notes
+    -----
+    Source: ours. All scans of one scanner show the pallidum as bright; field strength, sequence, and the iron that
+    deep nuclei gather with age shift it, and thalamus, brain stem and cerebellum, against white matter.
+    """
+    n_classes = len(partners)
+    drawn = torch.randn(len(images), n_classes, generator=generator, device=images.device)
+    drawn = drawn.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS) * uniform(0, spread, generator, len(images))[:, None]
+    drawn = drawn[:, torch.minimum(partners, torch.arange(n_classes, device=partners.device))]
+    drawn[:, 0] = 0
+    logarithms = drawn.gather(1, classes.flatten(1).long()).view(images.shape)
+    return images * torch.exp(_softened(logarithms))
+
+
+def _softened(images: Tensor) -> Tensor:
+    """Average (B, E, E, E) over three voxels along each axis, as partial volumes do."""
+    return functional.avg_pool3d(images[:, None], 3, stride=1, padding=1, count_include_pad=False)[:, 0]

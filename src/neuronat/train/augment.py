@@ -1,4 +1,4 @@
-"""Change training blocks so that a network cannot learn them by heart: mirror, shift, contrast, noise."""
+"""Change training blocks so that a network cannot learn them by heart: mirror, shift, contrast, structures, noise."""
 
 from dataclasses import asdict, dataclass, replace
 
@@ -7,14 +7,23 @@ from torch import Tensor
 
 from neuronat.coords.spectral import LEFT_RIGHT_CHANNELS
 from neuronat.errors import ConfigError
+from neuronat.synth.fields import uniform
+from neuronat.synth.tissue import add_lesions, vary_structures
 from neuronat.train.examples import Block
 
-__all__ = ["AugmentConfig", "augment_blocks", "mirror_blocks"]
+__all__ = ["AugmentConfig", "augment_blocks", "mirror_blocks", "vary_blocks"]
+
+SHARE_LESIONED = 0.3
+"""Of the batches, where `lesion` is above 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """How far blocks are changed; 0 switches a change off."""
+    """How far blocks are changed; 0 switches a change off.
+
+    `structure`: the most that structures' grey values spread (`synth.tissue.vary_structures`); `lesion`: the largest
+    share of its grey value that a lesion of white matter loses.
+    """
 
     flip: float = 0.5
     jitter_vox: float = 0.5
@@ -23,11 +32,50 @@ class AugmentConfig:
     gamma: float = 0.15
     noise: float = 0.02
     coordinate_noise: float = 0.03
+    structure: float = 0.0
+    lesion: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if not 0 <= value <= 1:
                 raise ConfigError(f"AugmentConfig.{name} must be in [0, 1]; got {value!r}")
+
+
+def vary_blocks(
+    block: Block, config: AugmentConfig, mirrored_classes: Tensor, white_classes: Tensor, generator: torch.Generator
+) -> Block:
+    """Change the grey values of structures, and add lesions to white matter.
+
+    Parameters
+    ----------
+    block : Block
+        The examples, with their surroundings.
+    config : AugmentConfig
+        How far.
+    mirrored_classes : (C,) int64
+        Class of each class's left/right partner.
+    white_classes : (W,) int64
+        Classes that are white matter; may be none.
+    generator : torch.Generator
+        Source of chance, on the block's device.
+
+    Returns
+    -------
+    Block
+        The changed examples; the background stays exactly 0. Without surroundings, the block itself.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    classes, images = block.surroundings, block.intensities[:, 0]
+    if classes is None:
+        return block
+    if config.structure:
+        images = vary_structures(images, classes, mirrored_classes, config.structure, generator)
+    if config.lesion and len(white_classes) and float(uniform(0, 1, generator)) < SHARE_LESIONED:
+        images = add_lesions(images, torch.isin(classes, white_classes), config.lesion, generator)
+    return replace(block, intensities=images[:, None])
 
 
 def augment_blocks(

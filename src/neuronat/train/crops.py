@@ -17,7 +17,7 @@ from neuronat.prepare.intensity import scale_brightness
 from neuronat.synth.degrade import DegradeConfig, blurred, degrade
 from neuronat.synth.fields import DeformConfig, interpolate, random_places, smooth_noise, uniform
 from neuronat.synth.paint import CSF, FIRST_OUTSIDE, clutter, paint, palette
-from neuronat.synth.tissue import TissueConfig, vary_tissue
+from neuronat.synth.tissue import TissueConfig, vary_structures, vary_tissue
 from neuronat.train.volumes import GREY_STEP, HeadVolume
 
 __all__ = ["Crop", "CropConfig", "CropSource", "draw_crop"]
@@ -30,8 +30,9 @@ class CropConfig:
     `share_wild` of the painted heads have any contrast, `share_raw` of them keep what is outside the brain, and in
     `share_cluttered` of them that is uneven. Of the stripped ones, `share_misjudged` have a mask that takes in some rim
     or cuts some brain off, as masks of raw heads do. With `brightness` above 0 grey values are scaled as those of raw
-    heads are (`prepare.intensity.scale_brightness`), and then by up to exp(brightness) up or down. Crops lie within
-    `reach` of the brain's extents from its centre; their voxels are `step_vox` of the scan's apart.
+    heads are (`prepare.intensity.scale_brightness`), and then by up to exp(brightness) up or down. The grey values of
+    the structures of the protocol `structures` spread by up to `structure_spread` (`synth.tissue.vary_structures`).
+    Crops lie within `reach` of the brain's extents from its centre; their voxels are `step_vox` of the scan's apart.
     """
 
     extent: int = 96
@@ -53,6 +54,8 @@ class CropConfig:
     deform: DeformConfig = field(default_factory=DeformConfig)
     degrade: DegradeConfig = field(default_factory=DegradeConfig)
     tissue: TissueConfig = field(default_factory=TissueConfig)
+    structures: str = ""
+    structure_spread: float = 0.0
 
     def __post_init__(self) -> None:
         if self.extent < 16 or self.extent % 16:
@@ -124,6 +127,7 @@ def draw_crop(source: CropSource, config: CropConfig, generator: torch.Generator
         grey = _painted(maps["wholehead"], source, config, generator)
     else:
         grey = _real(volume, places, maps, config, generator)
+        grey = _with_other_structures(grey, maps, source, config, generator)
         if (is_composite or is_misjudged) and source.heads:
             head = _pick(source.heads, generator)
             grey = _set_into_head(grey, volume, head, places, source, generator)
@@ -211,6 +215,19 @@ def _real(
     if "tissue" in maps:
         grey = vary_tissue(grey, maps["tissue"], config.tissue, generator)
     return grey
+
+
+def _with_other_structures(
+    grey: Tensor, maps: Mapping[str, Tensor], source: CropSource, config: CropConfig, generator: torch.Generator
+) -> Tensor:
+    """Make the structures of a protocol brighter or darker, where a label map of the scan tells them."""
+    tables = source.tables.get(config.structures, {})
+    known = [name for name in tables if name in maps]
+    if not known or not config.structure_spread:
+        return grey
+    classes = tables[known[0]][maps[known[0]].long()]
+    partners = source.mirrored[config.structures]
+    return vary_structures(grey[None], classes[None], partners, config.structure_spread, generator)[0]
 
 
 def _set_into_head(

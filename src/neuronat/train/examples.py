@@ -45,13 +45,14 @@ class Block:
     """A batch of B blocks with n^3 centres each.
 
     intensities (B, 1, S, S, S) float32; labels (B, n, n, n, T) int64; coordinates (B, n, n, n, 6) float32;
-    eligible (B, n, n, n) bool.
+    eligible (B, n, n, n) bool; surroundings (B, S, S, S) uint8, the class of each voxel of the intensities, or none.
     """
 
     intensities: Tensor
     labels: Tensor
     coordinates: Tensor
     eligible: Tensor
+    surroundings: Tensor | None = None
 
 
 def block_extent(n_centres: int) -> int:
@@ -135,7 +136,7 @@ def gather_blocks(
     Returns
     -------
     Block
-        Intensities, labels per task, coordinates, eligibility of each centre.
+        Intensities, labels per task, coordinates, eligibility of each centre, surroundings.
 
     Notes
     -----
@@ -149,7 +150,8 @@ def gather_blocks(
     reach = torch.arange(-REACH, span + REACH + 1, device=device)
     near = torch.arange(-1, span + 2, device=device)
     lattice = torch.arange(0, span + 1, 2, device=device)
-    raw = examples.intensities.flatten()[_cube(first, reach, strides)]
+    cube = _cube(first, reach, strides)
+    raw = examples.intensities.flatten()[cube]
     classes = examples.classes.flatten()[_cube(first, near, strides)]
     centres = _cube(first, lattice, strides)
     labels = torch.stack([_shifted(classes, offset, n_centres) for offset in offsets.tolist()], -1)
@@ -158,6 +160,7 @@ def gather_blocks(
         labels=labels.long(),
         coordinates=examples.coordinates.flatten(1)[:, centres].movedim(0, -1).float(),
         eligible=examples.eligible.flatten()[centres],
+        surroundings=examples.classes.flatten()[cube],
     )
 
 

@@ -1,6 +1,6 @@
 """DeepNAT's part of training: blocks of patches, scored at their centres and neighbours."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from neuronat.nets.deepnat import DeepNat, task_offsets
 from neuronat.nets.shared import first_features, lattice_cells, lattice_variants
-from neuronat.train.augment import AugmentConfig, augment_blocks
+from neuronat.train.augment import AugmentConfig, augment_blocks, vary_blocks
 from neuronat.train.course import Course, Exercise, TrainConfig, follow_course
 from neuronat.train.examples import Block, Candidates, draw_anchors, gather_blocks
 from neuronat.train.scans import TrainingSet
@@ -18,12 +18,16 @@ __all__ = ["Lesson", "make_exercise", "score_block", "train_network"]
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """What a network learns from: scans, candidates, mirrored classes (C,) int64, and how blocks are changed."""
+    """What a network learns from: scans, candidates, mirrored classes (C,) int64, and how blocks are changed.
+
+    `white_classes` (W,) int64 are those of white matter, in which lesions may lie.
+    """
 
     examples: TrainingSet
     candidates: Candidates
     mirrored_classes: Tensor
     augment: AugmentConfig
+    white_classes: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
 
 def train_network(net: DeepNat, lesson: Lesson, config: TrainConfig, course: Course) -> bool:
@@ -105,6 +109,7 @@ def _draw(lesson: Lesson, config: TrainConfig, offsets: Tensor, generator: torch
     """Draw one batch."""
     anchors = draw_anchors(lesson.candidates, config.n_blocks, generator)
     block = gather_blocks(lesson.examples, anchors, config.n_centres, offsets, generator)
+    block = vary_blocks(block, lesson.augment, lesson.mirrored_classes, lesson.white_classes, generator)
     return augment_blocks(block, lesson.augment, lesson.mirrored_classes, offsets, generator)
 
 

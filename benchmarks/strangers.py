@@ -1,0 +1,154 @@
+"""Label painted brains of people whom no network knows: old ones, with large ventricles, lesions, other grey values.
+
+Usage: python benchmarks/strangers.py TABLE.tsv [--model NAME|DIR]... [--heads 18,16,05,11,02,20] [--threads N]
+           [--labels FOLDER]
+
+The label maps of NEURONAT_DATA/labelmaps hold real anatomy of young and old people. Their brains are painted as a
+T1-weighted scan would show them, each structure up to a fifth brighter or darker than usual, stripped, and labelled.
+Truth are FreeSurfer's labels, which draw some structures otherwise than the raters of the protocol `deepnat25`: the
+hippocampus and the amygdala wider, the cortex thinner. So Dice is lower than on scans with manual labels, and only
+models may be compared by it. Networks that were taught painted label maps never saw these in `deepnat25`.
+Rows are appended to TABLE.tsv; what stands there is not labelled again.
+"""
+
+import argparse
+import csv
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neuronat import segment
+from neuronat.labels.scheme import load_scheme
+from neuronat.measure.overlap import dice_per_structure
+from neuronat.pipeline.device import limit_threads
+from neuronat.pipeline.settings import SegmentConfig
+from neuronat.prepare.scan import crop_box
+from neuronat.record import write_text
+from neuronat.space.files import read_label_map, write_mask, write_volume
+from neuronat.space.volume import Volume
+from neuronat.synth.degrade import DegradeConfig, degrade
+from neuronat.synth.paint import CSF, brain_of, paint_head
+
+HEADS = "18,16,05,11,02,20"
+PROTOCOL = "deepnat25"
+WITHIN = {25: 2, 57: 41, 136: 4, 137: 4, 163: 43, 164: 43}
+"""Lesions belong to the white matter they lie in, what lies in a lateral ventricle to the ventricle."""
+SPOILT = DegradeConfig(gain=0.1, gamma=0.15, bias=0.15, noise=0.04, share_blurred=0, share_sliced=0)
+WHITE_LEVEL, LEAST = 1000, 2
+HEADER = "model\tscan\tventricles_ml\tindex\tname\tdice\n"
+
+
+@dataclass(frozen=True, eq=False)
+class Stranger:
+    """A painted brain (I, J, K), its mask, and its true ids of PROTOCOL, 0 where that has no structure."""
+
+    volume: Volume
+    mask: NDArray[np.bool_]
+    truth: NDArray[np.int32]
+
+    @property
+    def ventricles_ml(self) -> float:
+        """Volume of the lateral ventricles; the label maps have voxels of 1 mm."""
+        return float(np.isin(self.truth, (4, 43)).sum()) / 1000
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("table", type=Path, metavar="TABLE.tsv")
+    options.add_argument("--model", action="append", help="name or folder; A,B work together; default: the default")
+    options.add_argument("--heads", default=HEADS, help="of NEURONAT_DATA/labelmaps")
+    options.add_argument("--threads", type=int)
+    options.add_argument("--labels", type=Path, help="folder for the scans and the labels found, to look at")
+    chosen = options.parse_args()
+    limit_threads(chosen.threads)
+    for model in chosen.model or [""]:
+        for number in chosen.heads.split(","):
+            name = model and "+".join(Path(part).name for part in model.split(","))
+            if not is_done(chosen.table, name or "default", number):
+                measure(chosen.table, model, name or "default", number, chosen.labels)
+    print(summary(chosen.table), end="")
+
+
+def measure(table: Path, model: str, name: str, number: str, kept: Path | None) -> None:
+    """Label one painted brain, and append its rows."""
+    stranger = painted(number)
+    scheme = load_scheme(PROTOCOL)
+    with tempfile.TemporaryDirectory() as place:
+        scan, mask = (Path(place) / f"sub-{number}_{what}.nii.gz" for what in ("desc-brain_T1w", "desc-brain_mask"))
+        write_volume(scan, stranger.volume)
+        write_mask(mask, stranger.mask, stranger.volume.affine)
+        config = SegmentConfig(**({"models": tuple(model.split(","))} if model else {}), mask=mask, force=True)
+        found = segment(scan, config=config)
+    if kept:
+        found.save(kept / name)
+    scores = dice_per_structure(found.labels[PROTOCOL].ids, stranger.truth, scheme)
+    names = dict(zip(scheme.ids, scheme.names, strict=True))
+    rows = "".join(
+        f"{name}\t{number}\t{stranger.ventricles_ml:.1f}\t{index}\t{names[index]}\t{dice:.4f}\n"
+        for index, dice in scores.items()
+        if np.isfinite(dice)
+    )
+    before = table.read_text(encoding="utf-8") if table.is_file() else HEADER
+    write_text(table, before + rows)
+
+
+def painted(number: str) -> Stranger:
+    """Paint the brain of a label map."""
+    path = Path(os.environ["NEURONAT_DATA"]) / "labelmaps" / f"sub-{number}_dseg.nii.gz"
+    head = read_label_map(path, load_scheme("wholehead"))
+    box = crop_box(brain_of(head.ids))
+    ids, mask = head.ids[box], brain_of(head.ids)[box]
+    chance = torch.Generator().manual_seed(int(number))
+    edge = max(ids.shape)
+    cube = np.pad(np.where(mask, ids, CSF), [(0, edge - extent) for extent in ids.shape], mode="edge")
+    spoilt = degrade(torch.from_numpy(paint_head(cube, chance)), SPOILT, chance).numpy()
+    grey = spoilt[tuple(slice(extent) for extent in ids.shape)] * WHITE_LEVEL
+    affine = head.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [edge.start for edge in box]
+    truth = ids.copy()
+    for index, owner in WITHIN.items():
+        truth[ids == index] = owner
+    truth = np.where(np.isin(truth, load_scheme(PROTOCOL).ids), truth, 0)
+    return Stranger(Volume(np.where(mask, grey.clip(min=LEAST), 0).astype(np.float32), affine), mask, truth)
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    """Read a table, none if it is not there."""
+    if not table.is_file():
+        return []
+    with table.open(encoding="utf-8") as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
+
+
+def is_done(table: Path, name: str, number: str) -> bool:
+    """Tell whether a model's rows of a brain stand in the table."""
+    return any((row["model"], row["scan"]) == (name, number) for row in rows_of(table))
+
+
+def summary(table: Path) -> str:
+    """Mean Dice by model and brain, and the structures that are found worst."""
+    rows = rows_of(table)
+    lines = []
+    for model in dict.fromkeys(row["model"] for row in rows):
+        own = [row for row in rows if row["model"] == model]
+        means = {
+            f"{row['scan']} ({row['ventricles_ml']} ml)": np.mean(
+                [float(r["dice"]) for r in own if r["scan"] == row["scan"]]
+            )
+            for row in own
+        }
+        by_name = {row["name"]: np.mean([float(r["dice"]) for r in own if r["name"] == row["name"]]) for row in own}
+        worst = sorted(by_name, key=lambda name: by_name[name])[:5]
+        lines.append(f"{model}: mean Dice {np.mean(list(means.values())):.4f}; by brain (lateral ventricles)")
+        lines.append("  " + ", ".join(f"{scan} {mean:.3f}" for scan, mean in means.items()))
+        lines.append("  worst: " + ", ".join(f"{name} {by_name[name]:.3f}" for name in worst))
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
