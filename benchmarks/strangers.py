@@ -30,6 +30,7 @@ from neuronat.pipeline.settings import SegmentConfig
 from neuronat.prepare.scan import crop_box
 from neuronat.record import write_text
 from neuronat.space.files import read_label_map, write_mask, write_volume
+from neuronat.space.scan import ReadOptions
 from neuronat.space.volume import Volume
 from neuronat.synth.degrade import DegradeConfig, degrade
 from neuronat.synth.paint import CSF, brain_of, paint_head
@@ -82,7 +83,8 @@ def measure(table: Path, model: str, name: str, number: str, kept: Path | None) 
         scan, mask = (Path(place) / f"sub-{number}_{what}.nii.gz" for what in ("desc-brain_T1w", "desc-brain_mask"))
         write_volume(scan, stranger.volume)
         write_mask(mask, stranger.mask, stranger.volume.affine)
-        config = SegmentConfig(**({"models": tuple(model.split(","))} if model else {}), mask=mask, force=True)
+        models = tuple(model.split(",")) if model else ()
+        config = SegmentConfig(models=models, mask=mask, force=True, reading=ReadOptions(force=True))
         found = segment(scan, config=config)
     if kept:
         found.save(kept / name)
