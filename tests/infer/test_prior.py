@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from neuronat.infer.prior import Prior, fit_affine, place_template, prior_scores
+from neuronat.infer.prior import Prior, fit_affine, place_mirrored, place_template, prior_scores
 from neuronat.labels.scheme import load_scheme
 from neuronat.nets.template import Template
 from neuronat.phantom import make_phantom
@@ -75,3 +75,23 @@ def test_scores_of_a_prior_are_weighed_logarithms_and_padding_counts_for_nothing
     found = prior_scores(prior, slice(0, 2), slice(0, 4)).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-6)  # float32 logarithms
     np.testing.assert_array_equal(prior_scores(prior, slice(1, 2), slice(1, 3)).numpy(), found[1:2, 1:3])
+
+
+def test_of_two_looks_the_mean_share_counts():
+    classes, shares = np.array([[1, 2, 1, 3]], np.uint8), np.array([[204, 51, 102, 153]], np.uint8)
+    found = prior_scores(Prior(classes, shares, 1.0, 4, 2), slice(0, 1), slice(0, 4)).numpy()
+    np.testing.assert_allclose(np.exp(found) - 3e-3, [[0, 0.6, 0.1, 0.3]], atol=1e-6)  # float32 logarithms
+
+
+def test_a_look_at_the_mirror_image_knows_left_from_right(known):
+    grey, mask, classes, template = known
+    partners = np.arange(256, dtype=np.uint8)
+    partners[:26] = load_scheme("deepnat25").mirrored_classes
+    crooked = np.ascontiguousarray(np.roll(grey, 2, axis=0)), np.roll(mask, 2, axis=0), np.roll(classes, 2, axis=0)
+    seen, where, truth = crooked[0], crooked[1], crooked[2][crooked[1]]
+    straight = place_template(template, seen, where, truth)
+    mirrored = place_mirrored(template, seen, where, truth, partners)
+    assert [part.shape for part in mirrored] == [part.shape for part in straight]
+    assert np.mean(mirrored[0][:, 0] == truth) > 0.9  # the phantom's halves are nearly, not quite, mirror images
+    assert np.mean(partners[mirrored[0][:, 0]] == truth) < 0.3
+    assert place_mirrored(template, np.zeros_like(seen), where, truth, partners) is None

@@ -135,6 +135,8 @@ def test_a_template_that_fits_has_a_say_in_fine_and_coarse_labels(informed, scen
     guess = informed.template.classes[:, 0]
     monkeypatch.setattr("neuronat.infer.prior.fit_affine", lambda *_: np.vstack([np.eye(3), np.zeros(3)]))
     monkeypatch.setattr("neuronat.pipeline.answers.INFORMED_OPINIONS", 1.0)
+    # one look: its classes are drawn, so left and right of this template are no mirror images
+    scene = replace(scene, config=replace(scene.config, effort="fast"))
     plain = encode_scene(informed, scene, no_progress)
     encoded = with_template(plain, informed, scene, no_progress)
     fine = informed.schemes["neuromorphometrics"]
@@ -166,6 +168,19 @@ def test_opinions_with_a_template_weigh_twice_as_much(untrained_model, informed,
     np.testing.assert_allclose(found, 0.6 * alone + 0.4 * opinion, atol=1e-6)  # float32 sums
 
 
+def test_the_template_looks_at_the_mirror_image_too_unless_it_shall_go_fast(informed, scene, monkeypatch):
+    monkeypatch.setattr("neuronat.infer.prior.fit_affine", lambda *_: np.vstack([np.eye(3), np.zeros(3)]))
+    fast = replace(scene, config=replace(scene.config, effort="fast"))
+    plain = encode_scene(informed, fast, no_progress)
+    one, two = (
+        with_template(plain, informed, somewhere, no_progress).features.priors["neuromorphometrics"]
+        for somewhere in (fast, scene)
+    )
+    assert (one.n_looks, one.classes.shape[1]) == (1, 2)
+    assert (two.n_looks, two.classes.shape[1]) == (2, 4)
+    np.testing.assert_array_equal(two.classes[:, :2], one.classes)
+
+
 def test_a_template_that_does_not_fit_changes_nothing(informed, scene):
     upside_down = np.ascontiguousarray(informed.template.grey[..., ::-1])
     model = replace(informed, template=replace(informed.template, grey=upside_down))
@@ -174,7 +189,8 @@ def test_a_template_that_does_not_fit_changes_nothing(informed, scene):
 
 
 def test_a_template_is_left_alone_where_nobody_asks_for_its_protocol(informed, make_whole, scene, monkeypatch):
-    monkeypatch.setattr("neuronat.pipeline.scene.place_template", lambda *_: pytest.fail("was placed"))
+    for name in ("place_template", "place_mirrored"):
+        monkeypatch.setattr(f"neuronat.pipeline.scene.{name}", lambda *_: pytest.fail("was placed"))
     model = make_whole("tissue", "neuromorphometrics", n_coordinates=6)
     model = replace(model, card=replace(model.card, template=informed.card.template), template=informed.template)
     assert list(answer_protocols(scene.brain, Networks({"tissue": model}, CPU, (model,)), scene.config, no_progress))

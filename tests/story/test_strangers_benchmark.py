@@ -37,8 +37,9 @@ def test_a_painted_brain_is_stripped_and_knows_its_structures(load_benchmark, he
     assert np.median(values[truth == 4]) < 0.5 * np.median(values[truth == 2])
 
 
+@pytest.mark.usefixtures("head")
 def test_a_perfect_labelling_has_a_dice_of_one_and_is_not_made_twice(
-    load_benchmark, head, tmp_path: Path, monkeypatch, capsys
+    load_benchmark, tmp_path: Path, monkeypatch, capsys
 ):
     script = load_benchmark("strangers")
     asked = []

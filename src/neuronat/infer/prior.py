@@ -14,7 +14,7 @@ from torch import Tensor
 from neuronat.nets.template import Template
 from neuronat.prepare.warp import find_warp, place_points
 
-__all__ = ["Prior", "fit_affine", "place_template", "prior_scores"]
+__all__ = ["Prior", "fit_affine", "place_mirrored", "place_template", "prior_scores"]
 
 FLOOR = 3e-3
 """Added to every share: a class that was never seen at a place is rare there, not impossible."""
@@ -27,13 +27,15 @@ LEAST_CORRELATION = 0.6
 class Prior:
     """The classes (V, T) uint8 that are likely at each voxel of a mask, their shares (V, T) uint8 in 255ths.
 
-    Its logarithm, times `weight`, is added to a network's scores of `n_classes` classes.
+    Its logarithm, times `weight`, is added to a network's scores of `n_classes` classes. Of a template that was placed
+    `n_looks` times the classes stand side by side, and the mean of their shares counts.
     """
 
     classes: NDArray[np.uint8]
     shares: NDArray[np.uint8]
     weight: float
     n_classes: int
+    n_looks: int = 1
 
 
 def place_template(
@@ -77,6 +79,46 @@ def place_template(
     return template.classes[rows], np.where(is_inside[:, None], template.shares[rows], np.uint8(0))
 
 
+def place_mirrored(
+    template: Template,
+    grey: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    guess: NDArray[np.uint8],
+    partners: NDArray[np.uint8],
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+    """Deform a template onto the mirror image of a scan, and give left and right back what was found.
+
+    Its other hemispheres tell of the same brain: a second look of one template, whose errors are others.
+
+    Parameters
+    ----------
+    template, grey, mask, guess
+        As in `place_template`; the first axis goes from left to right.
+    partners : (256,) uint8
+        Class of each class's left/right partner.
+
+    Returns
+    -------
+    (V, T) uint8, (V, T) uint8, or None
+        As `place_template`.
+
+    Notes
+    -----
+    Source: ours (decision 0043).
+    """
+    seen = np.ascontiguousarray(mask[::-1])
+    other = np.zeros(mask.shape, np.uint8)
+    other[mask] = partners[guess]
+    found = place_template(template, np.ascontiguousarray(grey[::-1]), seen, other[::-1][seen])
+    if found is None:
+        return None
+    row_of = np.zeros(mask.shape, np.int32)
+    row_of[seen] = np.arange(len(guess))
+    rows = row_of[::-1][mask]
+    classes, shares = found
+    return partners[classes[rows]], shares[rows]
+
+
 def prior_scores(prior: Prior, voxels: slice, classes: slice) -> Tensor:
     """Return what a prior adds to the scores (N, C) of some classes at some voxels, both slices.
 
@@ -85,8 +127,8 @@ def prior_scores(prior: Prior, voxels: slice, classes: slice) -> Tensor:
     Source: ours (decision 0043). A weight above 1 makes up for scores that are too cautious where the classes meet.
     """
     likely = torch.from_numpy(prior.classes[voxels].astype(np.int64))
-    shares = torch.from_numpy(prior.shares[voxels].astype(np.float32) / np.float32(255))
-    table = torch.zeros(len(likely), prior.n_classes).scatter_reduce_(1, likely, shares, "amax")
+    shares = torch.from_numpy(prior.shares[voxels].astype(np.float32) / np.float32(255 * prior.n_looks))
+    table = torch.zeros(len(likely), prior.n_classes).scatter_add_(1, likely, shares)
     return table[:, classes].add_(FLOOR).log_().mul_(prior.weight)
 
 

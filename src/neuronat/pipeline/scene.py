@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from neuronat.errors import ModelError
-from neuronat.infer.prior import Prior, place_template
+from neuronat.infer.prior import Prior, place_mirrored, place_template
 from neuronat.infer.protocols import class_probabilities, merged_probabilities, most_probable
 from neuronat.infer.tiles import ScanFeatures, TileConfig, encode_scan
 from neuronat.labels.scheme import LabelScheme, load_scheme
@@ -73,7 +73,8 @@ def encode_scene(model: Model, scene: Scene, progress: Progress) -> Encoded:
 def with_template(encoded: Encoded, model: Model, scene: Scene, progress: Progress) -> Encoded:
     """Deform the model's template onto a scan that its network has seen, and let it have a say in its protocol.
 
-    Where template and scan do not fit, nothing changes.
+    It is deformed onto the mirror image as well, unless it shall go fast. Where template and scan do not fit, nothing
+    changes.
 
     Notes
     -----
@@ -84,10 +85,19 @@ def with_template(encoded: Encoded, model: Model, scene: Scene, progress: Progre
     progress("registering", 0.0)
     priors = dict(encoded.features.priors)
     for protocol, spec in model.card.template.items():
+        scheme = model.schemes[protocol]
         guess, _, _ = most_probable(encoded.net, encoded.features, protocol)
-        found = place_template(model.template, scene.brain.intensities, scene.brain.mask, guess)
-        if found is not None:
-            priors[protocol] = Prior(*found, spec.weight, model.schemes[protocol].n_classes)
+        seen = (model.template, scene.brain.intensities, scene.brain.mask, guess)
+        looks = [place_template(*seen)]
+        if scene.config.effort != "fast":
+            partners = np.arange(256, dtype=np.uint8)
+            partners[: scheme.n_classes] = scheme.mirrored_classes
+            progress("registering", 0.5)
+            looks.append(place_mirrored(*seen, partners))
+        known = [look for look in looks if look is not None]
+        if known:
+            classes, shares = (np.concatenate(parts, 1) for parts in zip(*known, strict=True))
+            priors[protocol] = Prior(classes, shares, spec.weight, scheme.n_classes, len(known))
     release_memory()
     return replace(encoded, features=replace(encoded.features, priors=priors))
 
