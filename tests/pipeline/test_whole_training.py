@@ -144,6 +144,24 @@ def test_a_scan_is_drawn_as_often_as_all_its_copies(folder):
         packed_volumes(read_recipe(twice), twice, silent)
 
 
+def test_scans_that_teach_none_of_the_protocols_are_left_out(folder):
+    for path in sorted((folder / "scans").glob("sub-02*")):
+        if "tissue" not in path.name:  # as altered copies, which tools have not labelled
+            copy = folder / "aged" / path.name.replace("sub-02", "sub-02_acq-mild")
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+    also = ('packed = "packed"', 'packed = "packed"\nalso = ["aged/*_T1w.nii.gz"]')
+    path = write_recipe(folder, also=also)
+    assert len(packed_volumes(read_recipe(path), path, silent).training) == 2
+    one = write_recipe(folder, also=also, protocols=('["deepnat25", "tissue"]', '["tissue"]'))
+    material = packed_volumes(read_recipe(one), one, silent)
+    assert [volume.name for volume in material.training] == ["sub-02"]
+    assert not material.held_out
+    other = write_recipe(folder, also=also, protocols=('["deepnat25", "tissue"]', '["hmrf"]'))
+    with pytest.raises(ConfigError, match="no packed scan has a label map of hmrf; pack anew"):
+        packed_volumes(read_recipe(other), other, silent)
+
+
 @pytest.mark.slow
 def test_a_training_out_of_minutes_goes_on(folder):
     path = write_recipe(folder)

@@ -56,7 +56,7 @@ def packed_volumes(recipe: WholeRecipe, path: Path, progress: Progress) -> Mater
     Notes
     -----
     Source: ours. A complete packed folder is used as it is, so a training can run where the scans are not; remove the
-    folder to pack anew.
+    folder to pack anew. Scans that teach none of the protocols are left out.
     """
     protocols = load_protocols(recipe.protocols, merged_from=recipe.merged_from)
     packed = resolved_path(recipe.whole.packed, path)
@@ -64,7 +64,11 @@ def packed_volumes(recipe: WholeRecipe, path: Path, progress: Progress) -> Mater
         _pack(recipe, path, protocols, progress)
     rows = [line.split("\t") for line in (packed / INDEX).read_text(encoding="utf-8").splitlines()]
     volumes = {name: read_volume_file(packed / f"{name}.npz") for name, _ in rows}
-    scans = [name for name, kind in rows if kind != HEAD]
+    scans = [name for name, kind in rows if kind != HEAD and _teaches(volumes[name], protocols)]
+    if not scans:
+        raise ConfigError(
+            f"{path.name}: no packed scan has a label map of {', '.join(protocols)}; remove the folder to pack anew"
+        )
     held = held_out_names(recipe.whole.folds, recipe.whole.held_out, path, scans)
     if held >= set(scans):
         raise ConfigError(f"{path.name}: every scan is held out; leave at least one to train on")
@@ -76,6 +80,11 @@ def packed_volumes(recipe: WholeRecipe, path: Path, progress: Progress) -> Mater
         heads=[volumes[n] for n, kind in rows if kind == HEAD],
         protocols=protocols,
     )
+
+
+def _teaches(volume: PackedVolume, protocols: Mapping[str, Protocol]) -> bool:
+    """Tell whether a scan has a label map of any protocol; its mask is one of the brain."""
+    return BRAIN in protocols or any(protocol.source.name in volume.maps for protocol in protocols.values())
 
 
 def _pack(recipe: WholeRecipe, path: Path, protocols: Mapping[str, Protocol], progress: Progress) -> None:
