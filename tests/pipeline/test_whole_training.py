@@ -158,7 +158,7 @@ def test_scans_that_teach_none_of_the_protocols_are_left_out(folder):
     assert [volume.name for volume in material.training] == ["sub-02"]
     assert not material.held_out
     other = write_recipe(folder, also=also, protocols=('["deepnat25", "tissue"]', '["hmrf"]'))
-    with pytest.raises(ConfigError, match="no packed scan has a label map of hmrf; pack anew"):
+    with pytest.raises(ConfigError, match="no packed scan has a label map of hmrf; remove the folder to pack anew"):
         packed_volumes(read_recipe(other), other, silent)
 
 
