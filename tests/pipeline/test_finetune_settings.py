@@ -9,11 +9,11 @@ CASCADE, WHOLE = ("foreground", "structures"), ("whole",)
     ("stages", "has_fresh", "change", "expected"),
     [
         (WHOLE, False, {}, {"whole-all": 1.0}),
-        (WHOLE, True, {}, {"whole-heads": 0.15, "whole-all": 0.85}),
+        (WHOLE, True, {}, {"whole-heads": 0.3, "whole-all": 0.7}),
         (WHOLE, True, {"heads_only": True}, {"whole-heads": 1.0}),
         (WHOLE, True, {"from_scratch": True}, {"whole-all": 1.0}),
         (CASCADE, False, {}, {"foreground-all": 0.2, "structures-all": 0.8}),
-        (("structures",), True, {}, {"structures-heads": 0.15, "structures-all": 0.85}),
+        (("structures",), True, {}, {"structures-heads": 0.3, "structures-all": 0.7}),
     ],
 )
 def test_the_phases_and_their_shares(stages, has_fresh, change, expected):
@@ -24,15 +24,15 @@ def test_the_phases_and_their_shares(stages, has_fresh, change, expected):
 def test_fresh_heads_of_a_cascade_learn_alone_before_each_stage():
     phases = phases_of(CASCADE, FinetuneConfig(), has_fresh=True)
     assert [p.name for p in phases] == ["foreground-heads", "foreground-all", "structures-heads", "structures-all"]
-    assert fixed_iterations(phases, 1000) == dict(zip([p.name for p in phases], (30, 170, 120, 680), strict=True))
+    assert fixed_iterations(phases, 1000) == dict(zip([p.name for p in phases], (60, 140, 240, 560), strict=True))
     assert fixed_iterations(phases, 1) == {p.name: 1 for p in phases}
 
 
-def test_everything_learns_at_a_quarter_of_the_rate_but_not_from_scratch():
-    for stages, optimizer, full in ((WHOLE, "adam", 0.004), (("structures",), "sgd", 0.02)):
+def test_everything_learns_at_a_lower_rate_but_not_from_scratch():
+    for stages, optimizer, full, lower in ((WHOLE, "adam", 0.004, 0.003), (("structures",), "sgd", 0.02, 0.005)):
         heads, everything = phases_of(stages, FinetuneConfig(), has_fresh=True)
         (scratch,) = phases_of(stages, FinetuneConfig(from_scratch=True), has_fresh=True)
-        assert [p.config.rate for p in (heads, everything, scratch)] == [full, full / 4, full]
+        assert [p.config.rate for p in (heads, everything, scratch)] == [full, lower, full]
         assert [p.config.freeze_norms_from for p in (heads, everything, scratch)] == [0, 0, 0.75]
         assert {p.config.optimizer for p in (heads, everything, scratch)} == {optimizer}
 

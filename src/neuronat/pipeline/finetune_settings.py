@@ -18,8 +18,8 @@ STAGE_SHARES = {
     "patchwise": {"foreground": 0.2, "structures": 0.8},
     "single": {"structures": 1.0},
 }
-HEADS_SHARE = 0.15
-SGD_RATES, ADAM_RATES = {"heads": 0.02, "all": 0.005}, {"heads": 0.004, "all": 0.001}
+HEADS_SHARE = 0.3
+SGD_RATES, ADAM_RATES = {"heads": 0.02, "all": 0.005}, {"heads": 0.004, "all": 0.003}
 LONGEST_AVERAGE = 0.99
 
 
@@ -88,7 +88,7 @@ def phases_of(stages: tuple[str, ...], config: FinetuneConfig, *, has_fresh: boo
     """Plan the phases of a fine-tuning.
 
     Fresh heads first learn alone, so that their first, wild steps do not spoil what they stand on; then everything
-    learns at a quarter of the rate. Batch normalization keeps its statistics: a few scans would give poor ones.
+    learns at a lower rate. Batch normalization keeps its statistics: a few scans would give poor ones.
 
     Parameters
     ----------
