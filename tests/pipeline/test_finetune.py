@@ -186,11 +186,11 @@ def test_the_number_of_steps_is_fitted_to_the_minutes_and_stays_with_the_plan(sc
     made = finetune(scans, tmp_path / "made", str(whole), config, replace(BUDGET, max_minutes=90), silent)
     phases = load_model(made.folder).card.training.recipe["phases"]
     found = [phases[name]["iterations"] for name in ("whole-heads", "whole-all")]
-    assert found == pytest.approx([17, 97], abs=3)  # packing takes some of the minutes
+    assert found == pytest.approx([34, 80], abs=3)  # packing takes some of the minutes
     plan = read_marker(work_folder(made.folder) / "plan.json")
     assert [plan.notes[name] for name in ("whole-heads", "whole-all")] == found
     with pytest.raises(ConfigError, match=r"minutes are left, a step of whole-heads takes 40\.0 s; give more minutes"):
-        finetune(scans, tmp_path / "none", str(whole), config, replace(BUDGET, max_minutes=30), silent)
+        finetune(scans, tmp_path / "none", str(whole), config, replace(BUDGET, max_minutes=20), silent)
 
 
 @pytest.mark.slow
