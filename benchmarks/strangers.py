@@ -4,10 +4,11 @@ Usage: python benchmarks/strangers.py TABLE.tsv [--model NAME|DIR]... [--heads 1
            [--labels FOLDER]
 
 The label maps of NEURONAT_DATA/labelmaps hold real anatomy of young and old people. Their brains are painted as a
-T1-weighted scan would show them, each structure up to a fifth brighter or darker than usual, stripped, and labelled.
-Truth are FreeSurfer's labels, which draw some structures otherwise than the raters of the protocol `deepnat25`: the
-hippocampus and the amygdala wider, the cortex thinner. So Dice is lower than on scans with manual labels, and only
-models may be compared by it. Networks that were taught painted label maps never saw these in `deepnat25`.
+T1-weighted scan would show them, each structure brighter or darker than usual, mostly by less than a fifth, stripped,
+and labelled. Truth are FreeSurfer's labels, which draw some structures otherwise than the raters of the protocol
+`deepnat25`: the hippocampus and the amygdala wider, the cortex thinner. So Dice is lower than on scans with manual
+labels, and only models may be compared by it. Networks that were taught painted label maps never saw these in
+`deepnat25`.
 Rows are appended to TABLE.tsv; what stands there is not labelled again.
 """
 
@@ -37,8 +38,8 @@ from neuronat.synth.paint import CSF, brain_of, paint_head
 
 HEADS = "18,16,05,11,02,20"
 PROTOCOL = "deepnat25"
-WITHIN = {25: 2, 57: 41, 136: 4, 137: 4, 163: 43, 164: 43}
-"""Lesions belong to the white matter they lie in, what lies in a lateral ventricle to the ventricle."""
+IN_HORNS = {137: 4, 164: 43}
+"""What lies in an inferior horn counts as lateral ventricle here; FreeSurfer knows the horns by themselves."""
 SPOILT = DegradeConfig(gain=0.1, gamma=0.15, bias=0.15, noise=0.04, share_blurred=0, share_sliced=0)
 WHITE_LEVEL, LEAST = 1000, 2
 HEADER = "model\tscan\tventricles_ml\tindex\tname\tdice\n"
@@ -69,9 +70,9 @@ def main() -> None:
     limit_threads(chosen.threads)
     for model in chosen.model or [""]:
         for number in chosen.heads.split(","):
-            name = model and "+".join(Path(part).name for part in model.split(","))
-            if not is_done(chosen.table, name or "default", number):
-                measure(chosen.table, model, name or "default", number, chosen.labels)
+            name = "+".join(Path(part).name for part in model.split(",")) or "default"
+            if not is_done(chosen.table, name, number):
+                measure(chosen.table, model, name, number, chosen.labels)
     print(summary(chosen.table), end="")
 
 
@@ -83,7 +84,7 @@ def measure(table: Path, model: str, name: str, number: str, kept: Path | None) 
         scan, mask = (Path(place) / f"sub-{number}_{what}.nii.gz" for what in ("desc-brain_T1w", "desc-brain_mask"))
         write_volume(scan, stranger.volume)
         write_mask(mask, stranger.mask, stranger.volume.affine)
-        models = tuple(model.split(",")) if model else ()
+        models = tuple(filter(None, model.split(",")))
         config = SegmentConfig(models=models, mask=mask, force=True, reading=ReadOptions(force=True))
         found = segment(scan, config=config)
     if kept:
@@ -103,8 +104,9 @@ def painted(number: str) -> Stranger:
     """Paint the brain of a label map."""
     path = Path(os.environ["NEURONAT_DATA"]) / "labelmaps" / f"sub-{number}_dseg.nii.gz"
     head = read_label_map(path, load_scheme("wholehead"))
-    box = crop_box(brain_of(head.ids))
-    ids, mask = head.ids[box], brain_of(head.ids)[box]
+    brain = brain_of(head.ids)
+    box = crop_box(brain)
+    ids, mask = head.ids[box], brain[box]
     chance = torch.Generator().manual_seed(int(number))
     edge = max(ids.shape)
     cube = np.pad(np.where(mask, ids, CSF), [(0, edge - extent) for extent in ids.shape], mode="edge")
@@ -112,8 +114,8 @@ def painted(number: str) -> Stranger:
     grey = spoilt[tuple(slice(extent) for extent in ids.shape)] * WHITE_LEVEL
     affine = head.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ [edge.start for edge in box]
-    truth = ids.copy()
-    for index, owner in WITHIN.items():
+    truth = head.scheme.mapped_ids(ids, "freesurfer")
+    for index, owner in IN_HORNS.items():
         truth[ids == index] = owner
     truth = np.where(np.isin(truth, load_scheme(PROTOCOL).ids), truth, 0)
     return Stranger(Volume(np.where(mask, grey.clip(min=LEAST), 0).astype(np.float32), affine), mask, truth)
