@@ -2,6 +2,7 @@
 
 Usage: python benchmarks/strangers.py TABLE.tsv [--model NAME|DIR]... [--heads 18,16,05,11,02,20] [--threads N]
            [--labels FOLDER]
+       python benchmarks/strangers.py --write FOLDER [--heads ...]     (scans, masks and truth, for benchmarks/finetune.py)
 
 The label maps of NEURONAT_DATA/labelmaps hold real anatomy of young and old people. Their brains are painted as a
 T1-weighted scan would show them, each structure brighter or darker than usual, mostly by less than a fifth, stripped,
@@ -30,9 +31,9 @@ from neuronat.pipeline.device import limit_threads
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.prepare.scan import crop_box
 from neuronat.record import write_text
-from neuronat.space.files import read_label_map, write_mask, write_volume
+from neuronat.space.files import read_label_map, write_label_map, write_mask, write_volume
 from neuronat.space.scan import ReadOptions
-from neuronat.space.volume import Volume
+from neuronat.space.volume import LabelMap, Volume
 from neuronat.synth.degrade import DegradeConfig, degrade
 from neuronat.synth.paint import CSF, brain_of, paint_head
 
@@ -61,12 +62,19 @@ class Stranger:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("table", type=Path, metavar="TABLE.tsv")
+    options.add_argument("table", type=Path, metavar="TABLE.tsv", nargs="?")
     options.add_argument("--model", action="append", help="name or folder; A,B work together; default: the default")
     options.add_argument("--heads", default=HEADS, help="of NEURONAT_DATA/labelmaps")
     options.add_argument("--threads", type=int)
     options.add_argument("--labels", type=Path, help="folder for the scans and the labels found, to look at")
+    options.add_argument("--write", type=Path, help="folder for scans, masks and truth; nothing is labelled")
     chosen = options.parse_args()
+    if chosen.write:
+        for number in chosen.heads.split(","):
+            print(write_stranger(painted(number), chosen.write / f"sub-{number}"))
+        return
+    if not chosen.table:
+        options.error("name the table, or the folder to --write to")
     limit_threads(chosen.threads)
     for model in chosen.model or [""]:
         for number in chosen.heads.split(","):
@@ -81,9 +89,8 @@ def measure(table: Path, model: str, name: str, number: str, kept: Path | None) 
     stranger = painted(number)
     scheme = load_scheme(PROTOCOL)
     with tempfile.TemporaryDirectory() as place:
-        scan, mask = (Path(place) / f"sub-{number}_{what}.nii.gz" for what in ("desc-brain_T1w", "desc-brain_mask"))
-        write_volume(scan, stranger.volume)
-        write_mask(mask, stranger.mask, stranger.volume.affine)
+        scan = write_stranger(stranger, Path(place) / f"sub-{number}")
+        mask = scan.with_name(scan.name.replace("T1w", "mask"))
         models = tuple(filter(None, model.split(",")))
         config = SegmentConfig(models=models, mask=mask, force=True, reading=ReadOptions(force=True))
         found = segment(scan, config=config)
@@ -98,6 +105,17 @@ def measure(table: Path, model: str, name: str, number: str, kept: Path | None) 
     )
     before = table.read_text(encoding="utf-8") if table.is_file() else HEADER
     write_text(table, before + rows)
+
+
+def write_stranger(stranger: Stranger, start: Path) -> Path:
+    """Write the scan, whose path is returned, the mask and the truth, under names that begin with `start`."""
+    start.parent.mkdir(parents=True, exist_ok=True)
+    affine, scan = stranger.volume.affine, Path(f"{start}_desc-brain_T1w.nii.gz")
+    write_volume(scan, stranger.volume)
+    write_mask(Path(f"{start}_desc-brain_mask.nii.gz"), stranger.mask, affine)
+    truth = LabelMap(stranger.truth, affine, load_scheme(PROTOCOL))
+    write_label_map(Path(f"{start}_seg-{PROTOCOL}_dseg.nii.gz"), truth)
+    return scan
 
 
 def painted(number: str) -> Stranger:

@@ -38,6 +38,11 @@ def rows_of(answer):
     return np.stack(list(answer.channels()), 1)
 
 
+def one_to_one(monkeypatch):
+    """Take the template to lie on the scan already."""
+    monkeypatch.setattr("neuronat.infer.prior.fit_affine", lambda *_: np.vstack([np.eye(3), np.zeros(3)]))
+
+
 @pytest.mark.parametrize("n_coordinates", [0, 6])
 @pytest.mark.parametrize("effort", ["usual", "fast"])
 def test_every_voxel_of_the_mask_gets_its_most_probable_class(scene, make_whole, n_coordinates, effort):
@@ -133,7 +138,7 @@ def informed(make_whole, scene) -> Model:
 
 def test_a_template_that_fits_has_a_say_in_fine_and_coarse_labels(informed, scene, monkeypatch):
     guess = informed.template.classes[:, 0]
-    monkeypatch.setattr("neuronat.infer.prior.fit_affine", lambda *_: np.vstack([np.eye(3), np.zeros(3)]))
+    one_to_one(monkeypatch)
     monkeypatch.setattr("neuronat.pipeline.answers.INFORMED_OPINIONS", 1.0)
     # one look: its classes are drawn, so left and right of this template are no mirror images
     scene = replace(scene, config=replace(scene.config, effort="fast"))
@@ -155,7 +160,7 @@ def test_a_template_that_fits_has_a_say_in_fine_and_coarse_labels(informed, scen
 
 @pytest.mark.usefixtures("swift_pipeline")
 def test_opinions_with_a_template_weigh_twice_as_much(untrained_model, informed, scene, monkeypatch):
-    monkeypatch.setattr("neuronat.infer.prior.fit_affine", lambda *_: np.vstack([np.eye(3), np.zeros(3)]))
+    one_to_one(monkeypatch)
     networks = Networks({"deepnat25": untrained_model}, CPU, (untrained_model, informed))
     answer, lonely = (
         answer_protocols(scene.brain, networks, scene.config, no_progress)["deepnat25"],
@@ -168,8 +173,48 @@ def test_opinions_with_a_template_weigh_twice_as_much(untrained_model, informed,
     np.testing.assert_allclose(found, 0.6 * alone + 0.4 * opinion, atol=1e-6)  # float32 sums
 
 
+ALL_OF_A_RATER = ("deepnat25", "tissue5", "subcortical15", "neuromorphometrics")
+
+
+@pytest.mark.parametrize("asked", [("subcortical15",), ("tissue5", "subcortical15"), ALL_OF_A_RATER])
+@pytest.mark.parametrize("has_crf", [True, False])
+def test_what_a_template_informs_says_the_same_in_all_protocols_of_a_rater(
+    informed, make_whole, scene, monkeypatch, asked, has_crf
+):
+    one_to_one(monkeypatch)
+    model = make_whole(*ALL_OF_A_RATER, n_coordinates=6)
+    card = replace(model.card, template=informed.card.template, refined=("deepnat25",))
+    model = replace(model, card=card, template=informed.template)
+    config = replace(scene.config, has_crf=has_crf, effort="fast")
+    everything, found = (
+        answer_protocols(scene.brain, Networks(dict.fromkeys(names, model), CPU, (model,)), config, no_progress)
+        for names in (ALL_OF_A_RATER, asked)
+    )
+    assert list(found) == list(asked)
+    fine, of_fine = model.schemes["neuromorphometrics"], everything["neuromorphometrics"].classes
+    for name, answer in found.items():
+        np.testing.assert_array_equal(answer.classes, everything[name].classes)  # whoever else is asked
+        assert answer.is_informed
+        groups = load_scheme(name).classes_of(fine.mapped_ids(np.array(fine.ids), name))
+        np.testing.assert_array_equal(answer.classes, groups[of_fine])
+        rows = rows_of(answer)
+        np.testing.assert_allclose(answer.certainty, rows[np.arange(len(rows)), answer.classes])
+        np.testing.assert_allclose(answer.masses, rows.sum(0, np.float64), rtol=1e-5)  # float32 sums
+
+
+def test_protocols_of_other_raters_keep_their_own_answer(informed, make_whole, scene, monkeypatch):
+    one_to_one(monkeypatch)
+    model = make_whole("subcortical15", "tissue", n_coordinates=6)
+    networks = Networks(dict.fromkeys(("subcortical15", "tissue"), model), CPU, (model, informed))
+    found = answer_protocols(scene.brain, networks, scene.config, no_progress)
+    encoded = encode_scene(model, scene, no_progress)
+    for name, answer in found.items():
+        np.testing.assert_array_equal(answer.classes, answer_whole(model.schemes[name], encoded, {}).classes)
+        assert not answer.is_informed
+
+
 def test_the_template_looks_at_the_mirror_image_too_unless_it_shall_go_fast(informed, scene, monkeypatch):
-    monkeypatch.setattr("neuronat.infer.prior.fit_affine", lambda *_: np.vstack([np.eye(3), np.zeros(3)]))
+    one_to_one(monkeypatch)
     fast = replace(scene, config=replace(scene.config, effort="fast"))
     plain = encode_scene(informed, fast, no_progress)
     one, two = (

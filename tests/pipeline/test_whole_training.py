@@ -181,6 +181,13 @@ def test_what_nothing_teaches_is_named_before_the_first_step(folder):
     assert not (folder / "packed" / "scans.tsv").exists()
 
 
+def test_structures_of_a_protocol_that_nobody_knows_cannot_vary(folder):
+    path = write_recipe(folder, crops=("[crops]", '[crops]\nstructures = "spleen"'))
+    with pytest.raises(ConfigError, match=r"crops\.structures names spleen, which is no protocol"):
+        train_recipe(path, BUDGET, silent)
+    assert not (folder / "packed").exists()
+
+
 def test_a_published_network_takes_no_coordinates(folder):
     with pytest.raises(ConfigError, match="the published neuronet takes no coordinates"):
         train_recipe(write_recipe(folder, "neuronet", "true"), BUDGET, silent)

@@ -20,7 +20,7 @@ def some_blocks(scan, n_centres=3, seed=0):
     examples = stack_scans([scan], margin_vox=margin_vox(n_centres), around_foreground_vox=None, device=CPU)
     generator = torch.Generator().manual_seed(seed)
     anchors = draw_anchors(find_candidates(examples, 5, {}), 6, generator)
-    return gather_blocks(examples, anchors, n_centres, OFFSETS, generator)
+    return gather_blocks(examples, anchors, n_centres, OFFSETS, generator, has_surroundings=True)
 
 
 def test_mirroring_twice_changes_nothing(scan):

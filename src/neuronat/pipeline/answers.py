@@ -20,7 +20,7 @@ from neuronat.infer.protocols import (
 )
 from neuronat.labels.scheme import LabelScheme
 from neuronat.nets.store import Model
-from neuronat.pipeline.networks import REFINES, Networks
+from neuronat.pipeline.networks import MERGED_FROM, REFINES, Networks
 from neuronat.pipeline.scene import Encoded, Scene, encode_scene, is_informed, merged_classes, opinion_of, with_template
 from neuronat.pipeline.settings import Progress, SegmentConfig, part_of
 from neuronat.prepare.scan import PreparedScan
@@ -29,6 +29,7 @@ from neuronat.space.memory import release_memory
 
 __all__ = [
     "Answer",
+    "answer_merged",
     "answer_patchwise",
     "answer_protocols",
     "answer_refined",
@@ -75,7 +76,8 @@ def answer_protocols(
     -------
     dict of str to Answer
         By protocol. Into a DeepNAT's probabilities go those that networks of whole scans have for the same
-        protocol (decision 0039); fine labels agree with coarse ones of the same rater (decision 0029).
+        protocol (decision 0039); fine labels agree with coarse ones of the same rater (decision 0029), and where a
+        template informs them, so do those merged from them.
 
     Raises
     ------
@@ -90,27 +92,43 @@ def answer_protocols(
     scene = Scene(prepared, brain_coordinates(prepared.mask, prepared.affine), networks.device, config)
     encoded = {model: encode_scene(model, scene, part_of(progress, 0.05, 0.1)) for model in networks.of_whole_scans}
     for model in encoded:
-        if any({name, REFINES.get(name)} & set(networks.by_protocol) for name in model.card.template):
+        informed = {*model.card.template, *(p for p, fine in MERGED_FROM.items() if fine in model.card.template)}
+        if informed & set(networks.by_protocol):
             encoded[model] = with_template(encoded[model], model, scene, part_of(progress, 0.15, 0.05))
     answers: dict[str, Answer] = {}
     for protocol, model in networks.by_protocol.items():
         if model.whole is None:
             others = [encoded[other] for other in networks.opinions(protocol)]
             answers[protocol] = answer_patchwise(model, scene, part_of(progress, 0.2, 0.65), others)
-    coarser = {protocol: answer.classes for protocol, answer in answers.items()}
-    for number, (protocol, model) in enumerate(
-        sorted(networks.by_protocol.items(), key=lambda item: item[0] in REFINES)
-    ):
-        if model.whole is None:
-            continue
-        step = part_of(progress, 0.85 + 0.15 * number / len(networks.by_protocol), 0.15 / len(networks.by_protocol))
+    decided = {protocol: answer.classes for protocol, answer in answers.items()}
+    steps = _in_order(networks, encoded)
+    for number, (protocol, model) in enumerate(steps.items()):
+        step = part_of(progress, 0.85 + 0.15 * number / len(steps), 0.15 / len(steps))
         step(protocol, 0.0)
         if config.has_crf and protocol in model.card.refined:
             answers[protocol] = answer_refined(model, protocol, encoded[model], scene, step)
-            coarser[protocol] = answers[protocol].classes
+        elif is_informed(encoded[model], protocol):
+            own = decided if steps.get(MERGED_FROM[protocol]) is model else {}
+            answers[protocol] = answer_merged(model.schemes[protocol], encoded[model], own)
         else:
-            answers[protocol] = answer_whole(model.schemes[protocol], encoded[model], coarser)
+            answers[protocol] = answer_whole(model.schemes[protocol], encoded[model], decided)
+        decided[protocol] = answers[protocol].classes
     return {protocol: answers[protocol] for protocol in networks.by_protocol}
+
+
+def _in_order(networks: Networks, encoded: Mapping[Model, Encoded]) -> dict[str, Model]:
+    """List what networks of whole scans answer: what decides first, then fine protocols, then those merged from them.
+
+    Where a template informs an answer, those that it has to agree with come along, whether or not somebody asked.
+    """
+    steps = {protocol: model for protocol, model in networks.by_protocol.items() if model.whole is not None}
+    for protocol, model in list(steps.items()):
+        fine = MERGED_FROM.get(protocol, protocol)
+        if fine in encoded[model].features.priors and protocol != REFINES[fine]:
+            for needed in {fine, REFINES[fine]} & set(model.schemes) - set(networks.by_protocol):
+                steps[needed] = model
+    ranks = {**dict.fromkeys(REFINES, 1), **dict.fromkeys(REFINES.values(), 0)}
+    return dict(sorted(steps.items(), key=lambda step: ranks.get(step[0], 2)))
 
 
 def answer_patchwise(model: Model, scene: Scene, progress: Progress, others: Sequence[Encoded] = ()) -> Answer:
@@ -138,19 +156,36 @@ def answer_patchwise(model: Model, scene: Scene, progress: Progress, others: Seq
     return replace(finished, is_informed=has_template)
 
 
-def answer_whole(scheme: LabelScheme, encoded: Encoded, coarser: Mapping[str, NDArray[np.uint8]]) -> Answer:
+def answer_whole(scheme: LabelScheme, encoded: Encoded, decided: Mapping[str, NDArray[np.uint8]]) -> Answer:
     """Label a brain in a protocol from what a network has seen of it.
 
-    `coarser` holds classes (N,) of coarse protocols found before; fine ones of the same rater agree with them.
+    `decided` holds classes (N,) of protocols found before; fine ones of the same rater agree with coarse ones.
 
     Notes
     -----
     Source: [NEURONET].
     """
     net, features, protocol = encoded.net, encoded.features, scheme.name
-    classes, certainty, masses = most_probable(net, features, protocol, _coarser(scheme, coarser))
+    classes, certainty, masses = most_probable(net, features, protocol, _coarser(scheme, decided))
     channels = partial(probability_channels, net, features, protocol)
     return Answer(classes, certainty, masses, channels, is_informed=protocol in features.priors)
+
+
+def answer_merged(scheme: LabelScheme, encoded: Encoded, decided: Mapping[str, NDArray[np.uint8]]) -> Answer:
+    """Label a brain in a coarse protocol from what network and template say in the fine one.
+
+    `decided` holds classes (N,) of protocols; if the fine one is among them, its labels merged are the answer.
+
+    Notes
+    -----
+    Source: ours (decision 0043).
+    """
+    fine, rows = MERGED_FROM[scheme.name], opinion_of(encoded, scheme)
+    classes = rows.argmax(1).astype(np.uint8)
+    if fine in decided:
+        classes = merged_classes(encoded.schemes[fine], scheme.name)[decided[fine]]
+    certainty = rows[np.arange(len(rows)), classes]
+    return Answer(classes, certainty, rows.sum(0, np.float64), lambda: iter(rows.T), is_informed=True)
 
 
 def answer_refined(model: Model, protocol: str, encoded: Encoded, scene: Scene, progress: Progress) -> Answer:
@@ -219,12 +254,12 @@ def _mix_in(rows: NDArray[np.float32], others: Iterable[NDArray[np.float32]], ea
         rows += other
 
 
-def _coarser(scheme: LabelScheme, coarser: Mapping[str, NDArray[np.uint8]]) -> Coarser | None:
+def _coarser(scheme: LabelScheme, decided: Mapping[str, NDArray[np.uint8]]) -> Coarser | None:
     """Return what a protocol's labels have to agree with, if anything."""
     name = REFINES.get(scheme.name)
-    if name is None or name not in coarser:
+    if name is None or name not in decided:
         return None
-    return Coarser(coarser[name], merged_classes(scheme, name))
+    return Coarser(decided[name], merged_classes(scheme, name))
 
 
 def _refined(

@@ -13,6 +13,7 @@ from neuronat.pipeline.settings import SegmentConfig
 __all__ = [
     "DEFAULT_MODELS",
     "DEFAULT_PROTOCOLS",
+    "MERGED_FROM",
     "REFINES",
     "Networks",
     "chosen_protocols",
@@ -28,6 +29,8 @@ DEFAULT_MODELS = {"usual": ("deepnat", "neuronet"), "fast": ("neuronet",), "best
 DEFAULT_PROTOCOLS = ("deepnat25", "neuromorphometrics")
 REFINES = {"neuromorphometrics": "deepnat25"}
 """Fine protocols whose labels have to agree with a coarse one's, if another model gave that (decision 0029)."""
+MERGED_FROM = dict.fromkeys(("deepnat25", "tissue5", "subcortical15"), "neuromorphometrics")
+"""Coarse protocols of a rater, and the fine one they are merged from where a template informs that (decision 0043)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from neuronat.labels.scheme import LabelScheme, load_scheme
 from neuronat.nets.mirrored import seen_twice
 from neuronat.nets.network import ScanNetwork
 from neuronat.nets.store import Model
-from neuronat.pipeline.networks import REFINES
+from neuronat.pipeline.networks import MERGED_FROM
 from neuronat.pipeline.settings import Progress, SegmentConfig
 from neuronat.prepare.intensity import scale_brightness
 from neuronat.prepare.scan import PreparedScan
@@ -109,7 +109,8 @@ def is_informed(encoded: Encoded, protocol: str) -> bool:
 
 def _informing(encoded: Encoded, coarse: str) -> str:
     """Return the fine protocol with a prior whose classes merge into a coarse one's; nothing if there is none."""
-    return next((fine for fine in encoded.features.priors if REFINES.get(fine) == coarse), "")
+    fine = MERGED_FROM.get(coarse, "")
+    return fine if fine in encoded.features.priors else ""
 
 
 def opinion_of(encoded: Encoded, scheme: LabelScheme) -> NDArray[np.float32]:

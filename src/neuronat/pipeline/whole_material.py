@@ -7,7 +7,7 @@ from pathlib import Path
 
 from neuronat.config import WholeRecipe, resolved_path
 from neuronat.errors import ConfigError, MissingInputError
-from neuronat.labels.scheme import BRAIN, LabelScheme, load_scheme
+from neuronat.labels.scheme import BRAIN, LabelScheme, load_scheme, scheme_names
 from neuronat.pipeline.material import copies_among, glob_place, held_out_names, require_other_names
 from neuronat.record import write_text
 from neuronat.train.gathering import pack_head, pack_protocol_scan
@@ -51,7 +51,8 @@ def packed_volumes(recipe: WholeRecipe, path: Path, progress: Progress) -> Mater
     MissingInputError, UnusableInputError, GridError, LabelError
         If a scan or a label map cannot be packed.
     ConfigError
-        If the table of folds does not fit the scans, or nothing is left to train on.
+        If the table of folds does not fit the scans, nothing is left to train on, or the grey values of a protocol
+        that nobody knows shall vary.
 
     Notes
     -----
@@ -59,6 +60,8 @@ def packed_volumes(recipe: WholeRecipe, path: Path, progress: Progress) -> Mater
     folder to pack anew. Scans that teach none of the protocols are left out.
     """
     protocols = load_protocols(recipe.protocols, merged_from=recipe.merged_from)
+    if recipe.crops.structures not in {"", *protocols, *scheme_names()}:
+        raise ConfigError(f"{path.name}: crops.structures names {recipe.crops.structures}, which is no protocol")
     packed = resolved_path(recipe.whole.packed, path)
     if not (packed / INDEX).is_file():
         _pack(recipe, path, protocols, progress)

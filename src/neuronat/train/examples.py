@@ -116,7 +116,13 @@ def draw_anchors(candidates: Candidates, n_blocks: int, generator: torch.Generat
 
 
 def gather_blocks(
-    examples: TrainingSet, anchors: Tensor, n_centres: int, offsets: Tensor, generator: torch.Generator
+    examples: TrainingSet,
+    anchors: Tensor,
+    n_centres: int,
+    offsets: Tensor,
+    generator: torch.Generator,
+    *,
+    has_surroundings: bool = False,
 ) -> Block:
     """Cut the blocks around anchors, each anchor at a random place among its block's centres.
 
@@ -132,11 +138,13 @@ def gather_blocks(
         Task offsets, within -1..1.
     generator : torch.Generator
         Source of chance, on the examples' device.
+    has_surroundings : bool
+        Whether the class of every voxel is wanted.
 
     Returns
     -------
     Block
-        Intensities, labels per task, coordinates, eligibility of each centre, surroundings.
+        Intensities, labels per task, coordinates, eligibility of each centre, and surroundings if wanted.
 
     Notes
     -----
@@ -160,7 +168,7 @@ def gather_blocks(
         labels=labels.long(),
         coordinates=examples.coordinates.flatten(1)[:, centres].movedim(0, -1).float(),
         eligible=examples.eligible.flatten()[centres],
-        surroundings=examples.classes.flatten()[cube],
+        surroundings=examples.classes.flatten()[cube] if has_surroundings else None,
     )
 
 

@@ -108,7 +108,8 @@ def score_block(net: DeepNat, block: Block) -> tuple[Tensor, Tensor]:
 def _draw(lesson: Lesson, config: TrainConfig, offsets: Tensor, generator: torch.Generator) -> Block:
     """Draw one batch."""
     anchors = draw_anchors(lesson.candidates, config.n_blocks, generator)
-    block = gather_blocks(lesson.examples, anchors, config.n_centres, offsets, generator)
+    is_varied = bool(lesson.augment.structure or lesson.augment.lesion)
+    block = gather_blocks(lesson.examples, anchors, config.n_centres, offsets, generator, has_surroundings=is_varied)
     block = vary_blocks(block, lesson.augment, lesson.mirrored_classes, lesson.white_classes, generator)
     return augment_blocks(block, lesson.augment, lesson.mirrored_classes, offsets, generator)
 
