@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/strangers.py TABLE.tsv [--model NAME|DIR]... [--heads 18,16,05,11,02,20] [--threads N]
            [--labels FOLDER]
-       python benchmarks/strangers.py --write FOLDER [--heads ...]     (scans, masks and truth, for benchmarks/finetune.py)
+       python benchmarks/strangers.py --write FOLDER [--heads ...]     (for benchmarks/finetune.py)
 
 The label maps of NEURONAT_DATA/labelmaps hold real anatomy of young and old people. Their brains are painted as a
 T1-weighted scan would show them, each structure brighter or darker than usual, mostly by less than a fifth, stripped,
