@@ -44,6 +44,16 @@ def test_check_looks_at_a_given_mask(run, phantom_files):
     assert run("check", phantom_files.scan, "--mask", phantom_files.mask.parent / "none.nii").exit_code == 66
 
 
+def test_check_reckons_with_the_tiles_that_segment_would_take(run, phantom_files, monkeypatch):
+    for module in ("memory", "inspect"):
+        monkeypatch.setattr(f"neuronat.pipeline.{module}.memory_estimate_gb", lambda _grid, _ml, tile=64: float(tile))
+    told = {}
+    for free_gb in (100.0, 50.0, 40.0):
+        monkeypatch.setattr("neuronat.pipeline.memory._memory_gb", lambda free_gb=free_gb: free_gb)
+        told[free_gb] = json.loads(run("check", phantom_files.scan, "--force", "--json").stdout)["memory_gb"]
+    assert told == {100.0: 64, 50.0: 48, 40.0: 32}
+
+
 def test_options_out_of_range_get_2(run, phantom_files):
     done = run("check", phantom_files.scan, "--frame", -1)
     assert (done.exit_code, done.stderr) == (2, "neuronat: frame must be 0 or above; got -1\n")

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from neuronat.errors import NeuronatError
 from neuronat.measure.doubts import brain_doubts, contrast_doubts, require_no_doubt, require_structure
-from neuronat.pipeline.memory import memory_estimate_gb, require_memory
+from neuronat.pipeline.memory import fitting_tile_vox, memory_estimate_gb, require_memory
 from neuronat.pipeline.networks import require_stripper
 from neuronat.pipeline.segment import mask_of
 from neuronat.pipeline.settings import SegmentConfig
@@ -86,6 +88,7 @@ def inspect_scan(path: Path, config: SegmentConfig) -> Inspection:
     i, j, k = scan.volume.values.shape
     grid = plan_grid(scan.volume.affine, (i, j, k))
     refusal: NeuronatError | None = None
+    mask: NDArray[np.bool_] | None = None
     brain_ml: float | None = None
     doubts: tuple[str, ...] = ()
     try:
@@ -102,12 +105,13 @@ def inspect_scan(path: Path, config: SegmentConfig) -> Inspection:
                 require_structure(scan.volume.values)
     except NeuronatError as error:
         refusal = error
+    tile_vox = fitting_tile_vox(scan.volume, mask, torch.device("cpu"))
     return Inspection(
         scan=scan,
         grid=grid,
         brain_ml=brain_ml,
         doubts=doubts,
         refusal=refusal,
-        memory_gb=memory_estimate_gb(grid, brain_ml),
+        memory_gb=memory_estimate_gb(grid, brain_ml, tile_vox),
         free_memory_gb=free_memory_bytes() / 1e9,
     )
