@@ -9,14 +9,16 @@ import torch
 from neuronat.config import read_recipe
 from neuronat.errors import ConfigError, UnusableInputError, UsageError
 from neuronat.labels.scheme import load_scheme
+from neuronat.nets.network import build_network
 from neuronat.nets.store import load_model
+from neuronat.nets.unet import UNetConfig
 from neuronat.phantom import make_phantom
 from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.networks import chosen_protocols
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.pipeline.training import train_recipe
 from neuronat.pipeline.whole_material import packed_volumes
-from neuronat.pipeline.whole_training import make_source
+from neuronat.pipeline.whole_training import make_source, make_whole_exercise
 from neuronat.space.files import write_label_map, write_mask, write_volume
 from neuronat.space.volume import LabelMap
 from neuronat.train.volumes import read_volume_file
@@ -179,6 +181,21 @@ def test_what_nothing_teaches_is_named_before_the_first_step(folder):
     with pytest.raises(UnusableInputError, match="no scan has a label map of hmrf"):
         train_recipe(path, BUDGET, silent)
     assert not (folder / "packed" / "scans.tsv").exists()
+
+
+def test_a_recipe_says_in_which_precision_a_network_computes(folder):
+    path = write_recipe(folder)
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        recipe = read_recipe(path, {"training": {"precision": precision}})
+        material = packed_volumes(recipe, path, silent)
+        torch.manual_seed(0)
+        net = build_network(UNetConfig(protocols={"deepnat25": 26, "tissue": 4}, n_coordinates=6, filters=(4, 6, 8)))
+        source = make_source(material, BUDGET.device)
+        exercise = make_whole_exercise(net, source, recipe.crops, recipe.loss, recipe.training)
+        losses[precision] = float(exercise.score(exercise.draw(torch.Generator().manual_seed(1)))[0].detach())
+    assert losses["float32"] != losses["bfloat16"]
+    np.testing.assert_allclose(losses["bfloat16"], losses["float32"], rtol=2e-2)  # 8 bits of mantissa
 
 
 def test_structures_of_a_protocol_that_nobody_knows_cannot_vary(folder):

@@ -59,6 +59,17 @@ def test_coarser_scales_learn_where_they_are_asked():
     assert all(layer.weight.grad is None for layer in net.deep["brain"])
 
 
+@pytest.mark.parametrize("deep", [0.0, 0.5])
+def test_losses_are_summed_in_float32_where_a_network_is_not(deep):
+    net, crop, config = make_unet().eval(), make_crop("tissue"), LossConfig(dice=0.5, deep=deep)
+    exact = score_crops(net, [crop], ["tissue"], config)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = score_crops(net, [crop], ["tissue"], config)[0]
+    assert loss.dtype == torch.float32
+    assert loss.item() != exact.item()
+    np.testing.assert_allclose(loss.item(), exact.item(), rtol=2e-2)  # 8 bits of mantissa, twelve layers
+
+
 def test_the_soft_dice_of_a_sure_answer_is_near_nothing():
     class Sure(UNet):
         """Answers what it is told."""

@@ -128,7 +128,7 @@ def _whole_pupil(model: Model, material: Material, config: FinetuneConfig, devic
     return Pupil(
         net,
         head_prefixes(net, tuple(material.protocols)),
-        lambda training: make_whole_exercise(net, source, config.crops, config.loss, training.n_blocks),
+        lambda training: make_whole_exercise(net, source, config.crops, config.loss, training),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from neuronat import __version__
 from neuronat.config import WholeRecipe, resolved_path
@@ -19,8 +20,8 @@ from neuronat.nets.store import Model, load_model, save_model
 from neuronat.nets.unet import UNet
 from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.whole_material import Material, packed_volumes
-from neuronat.train.course import Course, Exercise, follow_course
-from neuronat.train.crops import CropConfig, CropSource, draw_crop
+from neuronat.train.course import Course, Exercise, TrainConfig, follow_course
+from neuronat.train.crops import Crop, CropConfig, CropSource, draw_crop
 from neuronat.train.journal import total_seconds
 from neuronat.train.lessons import LossConfig, score_crops
 from neuronat.train.validate import mean_dice, validation_table
@@ -80,7 +81,7 @@ def train_whole(recipe: WholeRecipe, path: Path, budget: Budget, progress: Progr
         progress=lambda done, line: progress(line, done),
         team=budget.team,
     )
-    exercise = make_whole_exercise(net, source, recipe.crops, recipe.loss, recipe.training.n_blocks)
+    exercise = make_whole_exercise(net, source, recipe.crops, recipe.loss, recipe.training)
     is_done = follow_course(net, exercise, recipe.training, course)
     if not is_done or not budget.team.is_first:
         return None
@@ -121,13 +122,19 @@ def make_source(material: Material, device: torch.device) -> CropSource:
 
 
 def make_whole_exercise(
-    net: NeuroNet | UNet, source: CropSource, crops: CropConfig, loss: LossConfig, n_crops: int
+    net: NeuroNet | UNet, source: CropSource, crops: CropConfig, loss: LossConfig, training: TrainConfig
 ) -> Exercise:
     """Return what one step of a training does: draw crops, score the protocols that the source teaches."""
     order = [protocol for protocol in net.config.protocols if protocol in source.tables or protocol == BRAIN]
+    is_half = training.precision == "bfloat16"
+
+    def score(drawn: list[Crop]) -> tuple[Tensor, Tensor, int]:
+        with torch.autocast(drawn[0].grey.device.type, torch.bfloat16, enabled=is_half):
+            return score_crops(net, drawn, order, loss)
+
     return Exercise(
-        draw=lambda chance: [draw_crop(source, crops, chance) for _ in range(n_crops)],
-        score=lambda drawn: score_crops(net, drawn, order, loss),
+        draw=lambda chance: [draw_crop(source, crops, chance) for _ in range(training.n_blocks)],
+        score=score,
         n_tasks=len(order),
         settings={"crops": asdict(crops), "loss": asdict(loss), "protocols": order},
     )

@@ -70,7 +70,7 @@ def score_crops(
         for index, protocol in enumerate(protocols):
             if protocol not in crop.classes or not config.weights.get(protocol, 1.0):
                 continue
-            scores = score_voxels(net, features, protocol, crop.voxels)
+            scores = score_voxels(net, features, protocol, crop.voxels).float()  # sums over many voxels
             classes = crop.classes[protocol]
             loss = functional.cross_entropy(scores, classes)
             if config.dice:
@@ -125,13 +125,13 @@ def _cells(features: tuple[Tensor, ...], voxels: Tensor) -> tuple[Tensor, ...]:
 
 def _deep_loss(net: UNet, cells: tuple[Tensor, ...], protocol: str, classes: Tensor) -> Tensor:
     """Mean cross-entropy of the coarser scales."""
-    scores = [net.score_deep(rows, protocol, depth) for depth, rows in enumerate(cells)]
+    scores = [net.score_deep(rows, protocol, depth).float() for depth, rows in enumerate(cells)]
     return torch.stack([functional.cross_entropy(s, classes) for s in scores]).mean()
 
 
 def _dice_loss(scores: Tensor, classes: Tensor) -> Tensor:
     """One minus the soft Dice, mean over the classes present, background left out."""
-    probabilities = scores.float().softmax(1)
+    probabilities = scores.softmax(1)
     n_classes = scores.shape[1]
     present = torch.bincount(classes, minlength=n_classes).to(probabilities)
     at_truth = probabilities.gather(1, classes[:, None])[:, 0]
