@@ -1,6 +1,7 @@
 """A network of several protocols, from files on disk to a stored model that labels a scan."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from neuronat.pipeline.networks import chosen_protocols
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.pipeline.training import train_recipe
 from neuronat.pipeline.whole_material import packed_volumes
-from neuronat.pipeline.whole_training import make_source, make_whole_exercise
+from neuronat.pipeline.whole_training import _start, make_source, make_whole_exercise
 from neuronat.space.files import write_label_map, write_mask, write_volume
 from neuronat.space.volume import LabelMap
 from neuronat.train.volumes import read_volume_file
@@ -181,6 +182,30 @@ def test_what_nothing_teaches_is_named_before_the_first_step(folder):
     with pytest.raises(UnusableInputError, match="no scan has a label map of hmrf"):
         train_recipe(path, BUDGET, silent)
     assert not (folder / "packed" / "scans.tsv").exists()
+
+
+def test_a_network_of_other_protocols_gives_what_it_has(folder):
+    first = train_recipe(write_recipe(folder, protocols=('["deepnat25", "tissue"]', '["deepnat25"]')), BUDGET, silent)
+    path = write_recipe(folder, network=("[network]", f'[network]\nstart_from = "{first}"'))
+    recipe = read_recipe(path)
+    net = _start(recipe, path, packed_volumes(recipe, path, silent))
+    given = load_model(first).whole.state_dict()
+    assert set(net.config.protocols) == {"deepnat25", "tissue"}
+    assert all(torch.equal(net.state_dict()[name], value) for name, value in given.items())
+    other = write_recipe(
+        folder, network=("[network]", f'[network]\nstart_from = "{first}"'), n_hidden="n_hidden = 16 #"
+    )
+    with pytest.raises(ConfigError, match="start_from is another kind of network"):
+        _start(read_recipe(other), other, packed_volumes(recipe, path, silent))
+
+
+def test_a_coarse_network_finds_brains_and_labels_nothing(make_whole):
+    model = make_whole("brain", "tissue")
+    stage = replace(model.card.stages["whole"], step_vox=2)
+    coarse = replace(model, card=replace(model.card, stages={"whole": stage}))
+    assert list(chosen_protocols([model], SegmentConfig(models=("tiny",)))) == ["tissue"]
+    with pytest.raises(UsageError, match="protocol tissue is not known"):
+        chosen_protocols([coarse], SegmentConfig(models=("tiny",), protocols=("tissue",)))
 
 
 def test_a_recipe_says_in_which_precision_a_network_computes(folder):

@@ -96,7 +96,8 @@ def chosen_protocols(models: Sequence[Model], config: SegmentConfig) -> dict[str
     """Return the model of each wanted protocol; the first model that offers a protocol gives it.
 
     Where no protocol is named, all that the named models offer are wanted; where no model is named either, the
-    default ones.
+    default ones. A network of voxels larger than 1 mm finds brains and labels nothing: its other protocols are there to
+    teach it what a brain is.
 
     Raises
     ------
@@ -109,8 +110,9 @@ def chosen_protocols(models: Sequence[Model], config: SegmentConfig) -> dict[str
     """
     offered: dict[str, Model] = {}
     for model in models:
+        is_coarse = any(stage.step_vox > 1 for stage in model.card.stages.values())
         for protocol in model.schemes:
-            if protocol != BRAIN:
+            if protocol != BRAIN and not is_coarse:
                 offered.setdefault(protocol, model)
     wanted = config.protocols
     if not wanted and not config.models:

@@ -22,6 +22,7 @@ from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.whole_material import Material, packed_volumes
 from neuronat.train.course import Course, Exercise, TrainConfig, follow_course
 from neuronat.train.crops import Crop, CropConfig, CropSource, draw_crop
+from neuronat.train.finetune import adapted_network
 from neuronat.train.journal import total_seconds
 from neuronat.train.lessons import LossConfig, score_crops
 from neuronat.train.validate import mean_dice, validation_table
@@ -158,15 +159,16 @@ def _spec(recipe: WholeRecipe, schemes: Mapping[str, LabelScheme]) -> StageSpec:
 
 
 def _start(recipe: WholeRecipe, path: Path, material: Material) -> NeuroNet | UNet:
-    """Return a new network, or one with the weights of the model in `start_from`."""
+    """Return a new network, or one with the weights of the model in `start_from`, new heads from chance."""
     torch.manual_seed(recipe.training.seed)
     config = _spec(recipe, material.schemes).network_config
     net = build_network(config)
     if recipe.network.start_from:
         start = load_model(resolved_path(recipe.network.start_from, path)).whole
-        if start is None or start.config != config:
+        protocols = {name: scheme.n_classes for name, scheme in material.schemes.items()}
+        if start is None or replace(start.config, protocols=protocols) != config:
             raise ConfigError(f"{path.name}: start_from is another kind of network than the recipe's")
-        net.load_state_dict(start.state_dict())
+        net = adapted_network(start, config, (), recipe.training.seed)
     if not isinstance(net, NeuroNet | UNet):
         raise ConfigError(f"{path.name}: a network of whole scans is needed")
     return net
