@@ -124,6 +124,7 @@ def test_arms_of_experiments_fit_their_recipes():
 
 def test_a_table_of_names_is_replaced_as_a_whole():
     path = Path(__file__).resolve().parents[1] / "recipes" / "neuronet-split.toml"
-    recipe = read_recipe(path, {"protocols": ["deepnat25"], "merged_from": {"deepnat25": "neuromorphometrics"}})
+    changes = {"protocols": ["deepnat25"], "refined": [], "merged_from": {"deepnat25": "neuromorphometrics"}}
+    recipe = read_recipe(path, changes)
     assert recipe.merged_from == {"deepnat25": "neuromorphometrics"}
     assert recipe.crops == read_recipe(path).crops
