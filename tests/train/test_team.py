@@ -45,6 +45,7 @@ def train_as_a_member(folder: Path) -> None:
         follow_course(net, make_exercise(net, "ab"[team.rank]), config, course)
     weights = {name: value.tolist() for name, value in net.state_dict().items()}
     (folder / f"{team.rank}.json").write_text(json.dumps({"size": team.size, "weights": weights}))
+    team.leave()
 
 
 def train_until_killed(folder: Path, team, killed_at: int) -> None:
@@ -62,6 +63,7 @@ def train_until_killed(folder: Path, team, killed_at: int) -> None:
     config = TrainConfig(iterations=ITERATIONS, momentum=0.0, rate=0.05, weight_decay=0.0)
     course = Course(folder=folder / "run", log_every=1, checkpoint_every_s=0.0, resume=True, team=team)
     assert follow_course(make_net(), replace(exercise, draw=draw), config, course)
+    team.leave()
 
 
 def run_team(folder: Path, **environment: str) -> subprocess.CompletedProcess:
@@ -107,6 +109,7 @@ def test_without_torchrun_there_is_one_member():
     assert join_team(torch.device("cpu")) == (SOLO, torch.device("cpu"))
     with SOLO.first_goes_ahead():
         assert SOLO.agree(True)
+    SOLO.leave()
     net = make_net()
     gradient = torch.ones(1, 3)
     net["a"].weight.grad = gradient

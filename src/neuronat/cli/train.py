@@ -32,5 +32,6 @@ def command(config: Path, resume: bool, max_minutes: float, device: str, threads
     budget = Budget(device=place, max_minutes=max_minutes, resume=resume, team=team)
     with shown_progress(quiet or not team.is_first) as progress:
         folder = train_recipe(config, budget, progress)
+    team.leave()
     if team.is_first:
         click.echo(f"model: {folder}" if folder else "the minutes are over; --resume goes on from the checkpoint")

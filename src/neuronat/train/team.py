@@ -53,6 +53,12 @@ class Team:
         if self.size > 1 and self.is_first:
             self.fabric.barrier()
 
+    def leave(self) -> None:
+        """Part once all have come to the end: a member that ends alone tears connections, which may abort another."""
+        if self.size > 1:
+            self.fabric.barrier()
+            torch.distributed.destroy_process_group()
+
 
 SOLO = Team()
 
