@@ -202,6 +202,17 @@ def test_what_a_template_informs_says_the_same_in_all_protocols_of_a_rater(
         np.testing.assert_allclose(answer.masses, rows.sum(0, np.float64), rtol=1e-5)  # float32 sums
 
 
+def test_a_template_may_be_of_any_protocol(informed, make_whole, scene, monkeypatch):
+    one_to_one(monkeypatch)
+    model = make_whole("tissue", n_coordinates=6)
+    classes = np.clip(informed.template.classes, 1, 3)
+    card = replace(model.card, template={"tissue": TemplateSpec(n_scans=1, weight=1.5)})
+    model = replace(model, card=card, template=replace(informed.template, classes=classes))
+    found = answer_protocols(scene.brain, Networks({"tissue": model}, CPU, (model,)), scene.config, no_progress)
+    assert list(found) == ["tissue"]
+    assert found["tissue"].is_informed
+
+
 def test_protocols_of_other_raters_keep_their_own_answer(informed, make_whole, scene, monkeypatch):
     one_to_one(monkeypatch)
     model = make_whole("subcortical15", "tissue", n_coordinates=6)

@@ -206,6 +206,8 @@ def test_a_coarse_network_finds_brains_and_labels_nothing(make_whole):
     assert list(chosen_protocols([model], SegmentConfig(models=("tiny",)))) == ["tissue"]
     with pytest.raises(UsageError, match="protocol tissue is not known"):
         chosen_protocols([coarse], SegmentConfig(models=("tiny",), protocols=("tissue",)))
+    with pytest.raises(UsageError, match="find brains and label nothing"):
+        chosen_protocols([coarse], SegmentConfig(models=("tiny",)))
 
 
 def test_a_recipe_says_in_which_precision_a_network_computes(folder):

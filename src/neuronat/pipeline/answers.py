@@ -92,8 +92,7 @@ def answer_protocols(
     scene = Scene(prepared, brain_coordinates(prepared.mask, prepared.affine), networks.device, config)
     encoded = {model: encode_scene(model, scene, part_of(progress, 0.05, 0.1)) for model in networks.of_whole_scans}
     for model in encoded:
-        informed = {*model.card.template, *(p for p, fine in MERGED_FROM.items() if fine in model.card.template)}
-        if informed & set(networks.by_protocol):
+        if any({name, MERGED_FROM.get(name)} & model.card.template.keys() for name in networks.by_protocol):
             encoded[model] = with_template(encoded[model], model, scene, part_of(progress, 0.15, 0.05))
     answers: dict[str, Answer] = {}
     for protocol, model in networks.by_protocol.items():
@@ -124,8 +123,9 @@ def _in_order(networks: Networks, encoded: Mapping[Model, Encoded]) -> dict[str,
     steps = {protocol: model for protocol, model in networks.by_protocol.items() if model.whole is not None}
     for protocol, model in list(steps.items()):
         fine = MERGED_FROM.get(protocol, protocol)
-        if fine in encoded[model].features.priors and protocol != REFINES[fine]:
-            for needed in {fine, REFINES[fine]} & set(model.schemes) - set(networks.by_protocol):
+        coarse = REFINES.get(fine, protocol)
+        if fine in encoded[model].features.priors and protocol != coarse:
+            for needed in {fine, coarse} & set(model.schemes) - set(networks.by_protocol):
                 steps[needed] = model
     ranks = {**dict.fromkeys(REFINES, 1), **dict.fromkeys(REFINES.values(), 0)}
     return dict(sorted(steps.items(), key=lambda step: ranks.get(step[0], 2)))

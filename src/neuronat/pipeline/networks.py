@@ -102,7 +102,7 @@ def chosen_protocols(models: Sequence[Model], config: SegmentConfig) -> dict[str
     Raises
     ------
     UsageError
-        If nobody answers in a wanted protocol.
+        If nobody answers in a wanted protocol, or in any.
 
     Notes
     -----
@@ -118,5 +118,7 @@ def chosen_protocols(models: Sequence[Model], config: SegmentConfig) -> dict[str
     if not wanted and not config.models:
         wanted = tuple(protocol for protocol in DEFAULT_PROTOCOLS if protocol in offered)
     if unknown := [protocol for protocol in wanted if protocol not in offered]:
-        raise UsageError(f"protocol {', '.join(unknown)} is not known; the models offer {', '.join(offered)}")
+        raise UsageError(f"protocol {', '.join(unknown)} is not known; the models offer {', '.join(offered) or 'none'}")
+    if not offered:
+        raise UsageError("the named models find brains and label nothing; name one beside them that does")
     return {protocol: offered[protocol] for protocol in wanted or offered}

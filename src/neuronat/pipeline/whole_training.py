@@ -160,15 +160,16 @@ def _spec(recipe: WholeRecipe, schemes: Mapping[str, LabelScheme]) -> StageSpec:
 
 def _start(recipe: WholeRecipe, path: Path, material: Material) -> NeuroNet | UNet:
     """Return a new network, or one with the weights of the model in `start_from`, new heads from chance."""
-    torch.manual_seed(recipe.training.seed)
     config = _spec(recipe, material.schemes).network_config
-    net = build_network(config)
     if recipe.network.start_from:
         start = load_model(resolved_path(recipe.network.start_from, path)).whole
         protocols = {name: scheme.n_classes for name, scheme in material.schemes.items()}
         if start is None or replace(start.config, protocols=protocols) != config:
             raise ConfigError(f"{path.name}: start_from is another kind of network than the recipe's")
         net = adapted_network(start, config, (), recipe.training.seed)
+    else:
+        torch.manual_seed(recipe.training.seed)
+        net = build_network(config)
     if not isinstance(net, NeuroNet | UNet):
         raise ConfigError(f"{path.name}: a network of whole scans is needed")
     return net
