@@ -66,11 +66,10 @@ def test_blocks_hold_what_lies_around_their_centres(scan, n_centres):
         ijk = first + 2 * np.array(centre)
         for task, offset in enumerate(task_offsets(7)):
             assert block.labels[(0, *centre, task)] == classes[tuple(ijk + offset)]
-        np.testing.assert_array_equal(
-            block.coordinates[(0, *centre)],
-            np.pad(scan.coordinates, [(0, 0)] + [(margin, margin)] * 3)[(slice(None), *ijk)],
-        )
-        assert block.eligible[(0, *centre)] == np.pad(scan.classes != OUTSIDE, margin)[tuple(ijk)]
+        is_inside = np.pad(scan.classes != OUTSIDE, margin)[tuple(ijk)]
+        known = np.pad(scan.coordinates, [(0, 0)] + [(margin, margin)] * 3)[(slice(None), *ijk)]
+        np.testing.assert_array_equal(block.coordinates[(0, *centre)], known * is_inside)
+        assert block.eligible[(0, *centre)] == is_inside
 
 
 def cut(values, first, extent):

@@ -87,8 +87,7 @@ def train_recipe(path: Path, budget: Budget, progress: Progress, *changes: Mappi
             progress=lambda done, line, stage=stage: progress(f"{stage}: {line}", done),  # type: ignore[misc]
             team=budget.team,
         )
-        lesson = make_lesson(training, recipe, stage, protocol, budget.device)
-        if not train_network(net, lesson, config, course):
+        if not train_network(net, make_lesson(training, recipe, stage, protocol, budget.device), config, course):
             return None
         networks[stage] = net.eval()
         if stage == "foreground":

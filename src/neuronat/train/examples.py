@@ -44,7 +44,7 @@ class Candidates:
 class Block:
     """A batch of B blocks with n^3 centres each.
 
-    intensities (B, 1, S, S, S) float32; labels (B, n, n, n, T) int64; coordinates (B, n, n, n, 6) float32;
+    intensities (B, 1, S, S, S) float32; labels (B, n, n, n, T) int64; coordinates (B, n, n, n, 6) float32, 0 where not
     eligible (B, n, n, n) bool; surroundings (B, S, S, S) uint8, the class of each voxel of the intensities, or none.
     """
 
@@ -92,7 +92,7 @@ def find_candidates(examples: TrainingSet, n_classes: int, emphasis: Mapping[int
     Source: [DEEPNAT] sampling: equal numbers per structure, twice as many for white and grey matter.
     """
     voxels = torch.nonzero(examples.eligible.flatten()).squeeze(1)
-    classes = examples.classes.flatten()[voxels].long()
+    classes = examples.classes.flatten()[voxels]
     order = torch.argsort(classes, stable=True)
     counts = torch.bincount(classes, minlength=n_classes)
     if int((counts > 0).sum()) < 2:
@@ -163,11 +163,12 @@ def gather_blocks(
     classes = examples.classes.flatten()[_cube(first, near, strides)]
     centres = _cube(first, lattice, strides)
     labels = torch.stack([_shifted(classes, offset, n_centres) for offset in offsets.tolist()], -1)
+    rows = examples.rows.flatten()[centres]
     return Block(
         intensities=raw.float().mul_(INTENSITY_STEP)[:, None],
         labels=labels.long(),
-        coordinates=examples.coordinates.flatten(1)[:, centres].movedim(0, -1).float(),
-        eligible=examples.eligible.flatten()[centres],
+        coordinates=examples.coordinates[rows].float(),
+        eligible=rows > 0,
         surroundings=examples.classes.flatten()[cube] if has_surroundings else None,
     )
 

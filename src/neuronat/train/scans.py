@@ -81,15 +81,21 @@ def foreground_of(scan: PackedScan) -> PackedScan:
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """All scans of a training in four tensors on one device, padded to one shape, so that a voxel is one number.
+    """All scans of a training on one device, padded to one shape, so that a voxel is one number.
 
-    intensities, classes, eligible (S, I, J, K) uint8, uint8, bool; coordinates (6, S, I, J, K) float16.
+    intensities, classes (S, I, J, K) uint8; rows (S, I, J, K) int32, 0 where no centre may lie, elsewhere the voxel's
+    row in coordinates (1 + V, 6) float16, whose first row is 0.
     """
 
     intensities: Tensor
     classes: Tensor
-    eligible: Tensor
+    rows: Tensor
     coordinates: Tensor
+
+    @property
+    def eligible(self) -> Tensor:
+        """Voxels (S, I, J, K) bool that may be centres."""
+        return self.rows > 0
 
     @property
     def strides(self) -> tuple[int, int, int]:
@@ -118,7 +124,7 @@ def stack_scans(
     Returns
     -------
     TrainingSet
-        Class 0 outside the mask; `eligible` marks voxels that may be centres.
+        Class 0 outside the mask; coordinates of eligible voxels alone, a sixth of the padded grid.
 
     Raises
     ------
@@ -135,19 +141,20 @@ def stack_scans(
     shape = (len(scans), *(int(extent) for extent in extents))
     intensities = torch.zeros(shape, dtype=torch.uint8)
     classes = torch.zeros(shape, dtype=torch.uint8)
-    eligible = torch.zeros(shape, dtype=torch.bool)
-    coordinates = torch.zeros((6, *shape), dtype=torch.float16)
+    rows = torch.zeros(shape, dtype=torch.int32)
+    coordinates = [torch.zeros(1, 6, dtype=torch.float16)]
+    n_rows = 1
     for index, scan in enumerate(scans):
         i, j, k = (slice(margin_vox, margin_vox + extent) for extent in scan.intensities.shape)
         mask = torch.from_numpy(scan.classes != OUTSIDE)
         known = torch.from_numpy(np.where(scan.classes == OUTSIDE, 0, scan.classes))
+        eligible = mask if around_foreground_vox is None else mask & _grow(known > 0, around_foreground_vox)
         intensities[index, i, j, k] = torch.from_numpy(scan.intensities)
         classes[index, i, j, k] = known
-        eligible[index, i, j, k] = (
-            mask if around_foreground_vox is None else mask & _grow(known > 0, around_foreground_vox)
-        )
-        coordinates[:, index, i, j, k] = torch.from_numpy(scan.coordinates)
-    return TrainingSet(intensities.to(device), classes.to(device), eligible.to(device), coordinates.to(device))
+        coordinates.append(torch.from_numpy(scan.coordinates)[:, eligible].T)
+        rows[index, i, j, k][eligible] = torch.arange(n_rows, n_rows + len(coordinates[-1]), dtype=torch.int32)
+        n_rows += len(coordinates[-1])
+    return TrainingSet(intensities.to(device), classes.to(device), rows.to(device), torch.cat(coordinates).to(device))
 
 
 def _grow(mask: Tensor, distance_vox: int) -> Tensor:

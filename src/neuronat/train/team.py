@@ -54,9 +54,8 @@ class Team:
             self.fabric.barrier()
 
     def leave(self) -> None:
-        """Part once all have come to the end: a member that ends alone tears connections, which may abort another."""
+        """Close the connections to the others, without waiting for them; left to the process's end, that may abort it."""
         if self.size > 1:
-            self.fabric.barrier()
             torch.distributed.destroy_process_group()
 
 
