@@ -54,7 +54,7 @@ class Team:
             self.fabric.barrier()
 
     def leave(self) -> None:
-        """Close the connections to the others, without waiting for them; left to the process's end, that may abort it."""
+        """Close the connections without waiting for the others; left to the end of the process, that may abort it."""
         if self.size > 1:
             torch.distributed.destroy_process_group()
 
