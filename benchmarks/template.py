@@ -1,7 +1,7 @@
 """Make the template of a model: a mean brain from scans with labels, and how often each class lay where.
 
 Usage: python benchmarks/template.py MODEL NEW_FOLDER [--protocol NAME] [--folds FILE --held-out N...] [--weight W]
-           [--threads N]
+           [--weight-within W] [--threads N]
 
 Reads `<stem>_desc-brain_T1w.nii.gz` and the mask (`_desc-brain_mask`) and labels (`_seg-<protocol>_dseg`) beside it,
 under NEURONAT_DATA/malc, leaves out the scans of held-out folds, and writes a copy of the model that has the template.
@@ -59,6 +59,9 @@ def main() -> None:
     options.add_argument("--folds", type=Path, help="table of scans and folds, as of a training")
     options.add_argument("--held-out", nargs="*", default=(), help="folds to leave out")
     options.add_argument("--weight", type=float, default=1.5, help="of the logarithm of the shares among scores")
+    options.add_argument(
+        "--weight-within", type=float, default=3.0, help="the same, among the classes of a structure that is decided"
+    )
     options.add_argument("--threads", type=int)
     chosen = options.parse_args()
     limit_threads(chosen.threads)
@@ -67,7 +70,7 @@ def main() -> None:
     starts = sorted((Path(os.environ["NEURONAT_DATA"]) / "malc").rglob(f"*{SCAN}"))
     brains = [read_brain(p, chosen.protocol) for p in starts if p.name.split("_")[0] not in left_out]
     template = make_template(brains, model.schemes[chosen.protocol].n_classes)
-    spec = TemplateSpec(n_scans=len(brains), weight=chosen.weight)
+    spec = TemplateSpec(n_scans=len(brains), weight=chosen.weight, weight_within=chosen.weight_within)
     made = replace(model, card=replace(model.card, template={chosen.protocol: spec}), template=template)
     licence = (find_model(chosen.model) / LICENCE).read_text(encoding="utf-8")
     print(save_model(made, chosen.folder, licence_text=licence), f"from {len(brains)} scans")

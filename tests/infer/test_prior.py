@@ -70,7 +70,9 @@ def test_structures_in_one_plane_give_no_affine_map():
 
 
 def test_scores_of_a_prior_are_weighed_logarithms_and_padding_counts_for_nothing():
-    prior = Prior(np.array([[0, 2, 0], [1, 0, 0]], np.uint8), np.array([[255, 51, 0], [255, 0, 0]], np.uint8), 2.0, 4)
+    prior = Prior(
+        np.array([[0, 2, 0], [1, 0, 0]], np.uint8), np.array([[255, 51, 0], [255, 0, 0]], np.uint8), 2.0, 2.0, 4
+    )
     expected = 2 * np.log(np.array([[1, 0, 0.2, 0], [0, 1, 0, 0]]) + 3e-3)
     found = prior_scores(prior, slice(0, 2), slice(0, 4)).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-6)  # float32 logarithms
@@ -79,7 +81,7 @@ def test_scores_of_a_prior_are_weighed_logarithms_and_padding_counts_for_nothing
 
 def test_of_two_looks_the_mean_share_counts():
     classes, shares = np.array([[1, 2, 1, 3]], np.uint8), np.array([[204, 51, 102, 153]], np.uint8)
-    found = prior_scores(Prior(classes, shares, 1.0, 4, 2), slice(0, 1), slice(0, 4)).numpy()
+    found = prior_scores(Prior(classes, shares, 1.0, 1.0, 4, 2), slice(0, 1), slice(0, 4)).numpy()
     np.testing.assert_allclose(np.exp(found) - 3e-3, [[0, 0.6, 0.1, 0.3]], atol=1e-6)  # float32 logarithms
 
 

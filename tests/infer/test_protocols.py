@@ -76,7 +76,7 @@ def test_a_prior_multiplies_the_probabilities_of_its_protocol_alone(answered, rn
     net, features, expected = answered
     classes = rng.permuted(np.tile(np.arange(37, dtype=np.uint8), (len(expected), 1)), axis=1)[:, :3]
     shares = rng.integers(0, 256, classes.shape).astype(np.uint8)
-    informed = replace(features, priors={"fine": Prior(classes, shares, 1.5, 37)})
+    informed = replace(features, priors={"fine": Prior(classes, shares, 1.5, 1.5, 37)})
     table = np.full_like(expected, 3e-3)
     np.put_along_axis(table, classes.astype(int), shares / np.float32(255) + np.float32(3e-3), 1)
     product = expected * table**1.5

@@ -83,7 +83,15 @@ def test_card_and_template_go_together(untrained_model, informed, template):
         replace(informed, template=foreign)
 
 
-@pytest.mark.parametrize("spec", [{"n_scans": 0, "weight": 1.0}, {"n_scans": 1, "weight": -1.0}, {"n_scans": 1}])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"n_scans": 0, "weight": 1.0},
+        {"n_scans": 1, "weight": -1.0},
+        {"n_scans": 1, "weight": 1.0, "weight_within": -1.0},
+        {"n_scans": 1},
+    ],
+)
 def test_a_card_with_an_impossible_template_is_refused(informed, tmp_path, spec):
     save_model(informed, tmp_path / "m")
     card = json.loads((tmp_path / "m" / "card.json").read_text())

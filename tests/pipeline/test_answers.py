@@ -202,6 +202,27 @@ def test_what_a_template_informs_says_the_same_in_all_protocols_of_a_rater(
         np.testing.assert_allclose(answer.masses, rows.sum(0, np.float64), rtol=1e-5)  # float32 sums
 
 
+@pytest.mark.usefixtures("swift_pipeline")
+def test_within_a_decided_structure_a_template_has_a_weight_of_its_own(informed, scene, monkeypatch):
+    """Which gyrus it is, the template knows better than a network; where the cortex ends, it does not."""
+    one_to_one(monkeypatch)
+    scene = replace(scene, config=replace(scene.config, effort="fast"))
+    fine, guess = informed.schemes["neuromorphometrics"], informed.template.classes[:, 0]
+    groups = load_scheme("deepnat25").classes_of(fine.mapped_ids(np.array(fine.ids), "deepnat25"))
+    agreement, undecided = [], []
+    for within in (0.0, 0.05, 6.0):
+        spec = TemplateSpec(n_scans=1, weight=0.05, weight_within=within)
+        model = replace(informed, card=replace(informed.card, template={"neuromorphometrics": spec}))
+        encoded = with_template(encode_scene(model, scene, no_progress), model, scene, no_progress)
+        decided = answer_whole(fine, encoded, {"deepnat25": groups[guess]}).classes
+        np.testing.assert_array_equal(groups[decided], groups[guess])
+        agreement.append(np.mean(decided == guess))
+        undecided.append(answer_whole(fine, encoded, {}).classes)
+    assert agreement[0] < agreement[1] < agreement[2]
+    assert agreement[2] > 0.95
+    np.testing.assert_array_equal(undecided[0], undecided[2])
+
+
 def test_a_template_may_be_of_any_protocol(informed, make_whole, scene, monkeypatch):
     one_to_one(monkeypatch)
     model = make_whole("tissue", n_coordinates=6)

@@ -27,13 +27,15 @@ LEAST_CORRELATION = 0.6
 class Prior:
     """The classes (V, T) uint8 that are likely at each voxel of a mask, their shares (V, T) uint8 in 255ths.
 
-    Its logarithm, times `weight`, is added to a network's scores of `n_classes` classes. Of a template that was placed
-    `n_looks` times the classes stand side by side, and the mean of their shares counts.
+    Its logarithm, times `weight`, is added to a network's scores of `n_classes` classes; `weight_within` is for the
+    choice among the classes of one structure that is decided. Of a template that was placed `n_looks` times the classes
+    stand side by side, and the mean of their shares counts.
     """
 
     classes: NDArray[np.uint8]
     shares: NDArray[np.uint8]
     weight: float
+    weight_within: float
     n_classes: int
     n_looks: int = 1
 

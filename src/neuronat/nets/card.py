@@ -135,13 +135,17 @@ class Accuracy:
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateSpec:
-    """From how many scans a template was made, and how much the logarithm of its shares weighs among scores."""
+    """From how many scans a template was made, and how much the logarithm of its shares weighs among scores.
+
+    `weight_within` holds among the classes of one structure that is decided already (decision 0043).
+    """
 
     n_scans: int
     weight: float
+    weight_within: float = 3.0
 
     def __post_init__(self) -> None:
-        if self.n_scans < 1 or not 0 <= self.weight < math.inf:
+        if self.n_scans < 1 or not all(0 <= weight < math.inf for weight in (self.weight, self.weight_within)):
             raise ModelError(f"a template is of 1 scan at least and weighs 0 or more; got {self}")
 
 

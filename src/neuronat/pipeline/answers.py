@@ -159,14 +159,19 @@ def answer_patchwise(model: Model, scene: Scene, progress: Progress, others: Seq
 def answer_whole(scheme: LabelScheme, encoded: Encoded, decided: Mapping[str, NDArray[np.uint8]]) -> Answer:
     """Label a brain in a protocol from what a network has seen of it.
 
-    `decided` holds classes (N,) of protocols found before; fine ones of the same rater agree with coarse ones.
+    `decided` holds classes (N,) of protocols found before; fine ones of the same rater agree with coarse ones, and
+    within these a template weighs as its card says for that.
 
     Notes
     -----
-    Source: [NEURONET].
+    Source: [NEURONET]; template: ours (decision 0043).
     """
     net, features, protocol = encoded.net, encoded.features, scheme.name
-    classes, certainty, masses = most_probable(net, features, protocol, _coarser(scheme, decided))
+    coarser = _coarser(scheme, decided)
+    if coarser is not None:
+        within = {p: replace(prior, weight=prior.weight_within) for p, prior in features.priors.items()}
+        features = replace(features, priors=within)
+    classes, certainty, masses = most_probable(net, features, protocol, coarser)
     channels = partial(probability_channels, net, features, protocol)
     return Answer(classes, certainty, masses, channels, is_informed=protocol in features.priors)
 

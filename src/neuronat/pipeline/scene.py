@@ -97,7 +97,8 @@ def with_template(encoded: Encoded, model: Model, scene: Scene, progress: Progre
         known = [look for look in looks if look is not None]
         if known:
             classes, shares = (np.concatenate(parts, 1) for parts in zip(*known, strict=True))
-            priors[protocol] = Prior(classes, shares, spec.weight, scheme.n_classes, len(known))
+            weights = (spec.weight, spec.weight_within)
+            priors[protocol] = Prior(classes, shares, *weights, scheme.n_classes, len(known))
     release_memory()
     return replace(encoded, features=replace(encoded.features, priors=priors))
 

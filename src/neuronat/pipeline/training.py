@@ -76,6 +76,7 @@ def train_recipe(path: Path, budget: Budget, progress: Progress, *changes: Mappi
     with budget.team.first_goes_ahead():
         training, held_out = packed_scans(recipe, path, progress)
     networks: dict[str, DeepNat] = {}
+    n_scans = len(training)
     for stage, config in recipe.stages.items():
         net = start_network(recipe, path, stage, protocol).to(budget.device)
         course = Course(
@@ -87,8 +88,12 @@ def train_recipe(path: Path, budget: Budget, progress: Progress, *changes: Mappi
             progress=lambda done, line, stage=stage: progress(f"{stage}: {line}", done),  # type: ignore[misc]
             team=budget.team,
         )
-        if not train_network(net, make_lesson(training, recipe, stage, protocol, budget.device), config, course):
+        lesson = make_lesson(training, recipe, stage, protocol, budget.device)
+        if stage == "structures":
+            training.clear()  # the lesson has what it needs, and the last stage needs no more
+        if not train_network(net, lesson, config, course):
             return None
+        del lesson  # before the next stage makes its own
         networks[stage] = net.eval()
         if stage == "foreground":
             move_threshold(net, recipe.network.foreground_threshold)
@@ -97,7 +102,7 @@ def train_recipe(path: Path, budget: Budget, progress: Progress, *changes: Mappi
     validation = validate_networks(networks, held_out, protocol, budget.device, progress)
     (folder / "validation.tsv").write_text(validation_table(validation, protocol), encoding="utf-8")
     seconds = sum(total_seconds(folder / stage / "log.jsonl") for stage in recipe.stages)
-    card = make_card(recipe, protocol, len(training), seconds, mean_dice(validation))
+    card = make_card(recipe, protocol, n_scans, seconds, mean_dice(validation))
     model = Model(card, {stage: net.cpu() for stage, net in networks.items()}, {protocol.name: protocol})
     save_model(model, folder / recipe.name, overwrite=True)
     return folder / recipe.name

@@ -44,13 +44,13 @@ def find_warp(
 
     Notes
     -----
-    Source: [DEMONS], symmetric forces, as SimpleITK has it.
+    Source: [DEMONS], diffeomorphic, symmetric forces, as SimpleITK has it (decision 0043).
     """
     target, source = _image(fixed), _image(resampled(moving, affine, fixed.shape))
     field = None
     for step, iterations in levels:
         coarse, other = (_shrunken(image, step) for image in (target, source))
-        demons = sitk.FastSymmetricForcesDemonsRegistrationFilter()
+        demons = sitk.DiffeomorphicDemonsRegistrationFilter()
         demons.SetNumberOfIterations(iterations)
         demons.SetSmoothDisplacementField(True)
         demons.SetStandardDeviations(SMOOTHING_VOX)
