@@ -70,13 +70,10 @@ def train_recipe(path: Path, budget: Budget, progress: Progress, *changes: Mappi
     recipe = read_recipe(path, *changes)
     if isinstance(recipe, WholeRecipe):
         return train_whole(recipe, path, budget, progress)
-    protocol, folder = load_scheme(recipe.protocol), resolved_path(recipe.folder, path)
-    if not budget.resume and any(folder.glob("*/checkpoint-*.pt")):
-        raise ConfigError(f"{folder.name}: holds a training already; add --resume, or give another folder")
+    protocol, folder = load_scheme(recipe.protocol), _training_folder(recipe, path, resumes=budget.resume)
     with budget.team.first_goes_ahead():
         training, held_out = packed_scans(recipe, path, progress)
-    networks: dict[str, DeepNat] = {}
-    n_scans = len(training)
+    n_scans, networks = len(training), dict[str, DeepNat]()
     for stage, config in recipe.stages.items():
         net = start_network(recipe, path, stage, protocol).to(budget.device)
         course = Course(
@@ -106,6 +103,14 @@ def train_recipe(path: Path, budget: Budget, progress: Progress, *changes: Mappi
     model = Model(card, {stage: net.cpu() for stage, net in networks.items()}, {protocol.name: protocol})
     save_model(model, folder / recipe.name, overwrite=True)
     return folder / recipe.name
+
+
+def _training_folder(recipe: Recipe, path: Path, *, resumes: bool) -> Path:
+    """Return where a training lives; ConfigError if one does already and shall not be resumed."""
+    folder = resolved_path(recipe.folder, path)
+    if not resumes and any(folder.glob("*/checkpoint-*.pt")):
+        raise ConfigError(f"{folder.name}: holds a training already; add --resume, or give another folder")
+    return folder
 
 
 def start_network(recipe: Recipe, path: Path, stage: str, protocol: LabelScheme) -> DeepNat:
