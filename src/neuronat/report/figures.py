@@ -126,7 +126,8 @@ def draw_learning_curves(curves: Mapping[str, Curves]) -> Figure:
     has_validation = any(entry.validation for entry in curves.values())
     titles = ["loss", "accuracy (dotted: neighbours)", *(["validation Dice"] if has_validation else [])]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(2.6 * len(titles), 2.6), layout="constrained")
+        n_rows = (len(curves) + 1) // 2  # of the legend, which shall not take the panels' height
+        figure = Figure(figsize=(2.6 * len(titles), 2.3 + 0.17 * n_rows), layout="constrained")
         panels = [_curve_panel(figure, number, titles) for number in range(len(titles))]
         for position, entry in enumerate(curves.values()):
             _draw_curve(panels[0], entry.loss, _colour(position))
