@@ -60,7 +60,10 @@ def main() -> None:
     options.add_argument("--held-out", nargs="*", default=(), help="folds to leave out")
     options.add_argument("--weight", type=float, default=1.5, help="of the logarithm of the shares among scores")
     options.add_argument(
-        "--weight-within", type=float, default=3.0, help="the same, among the classes of a structure that is decided"
+        "--weight-within",
+        type=float,
+        default=TemplateSpec.weight_within,
+        help="the same, among the classes of a structure that is decided",
     )
     options.add_argument("--threads", type=int)
     chosen = options.parse_args()
