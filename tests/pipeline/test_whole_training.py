@@ -192,11 +192,12 @@ def test_a_network_of_other_protocols_gives_what_it_has(folder):
     given = load_model(first).whole.state_dict()
     assert set(net.config.protocols) == {"deepnat25", "tissue"}
     assert all(torch.equal(net.state_dict()[name], value) for name, value in given.items())
-    other = write_recipe(
-        folder, network=("[network]", f'[network]\nstart_from = "{first}"'), n_hidden="n_hidden = 16 #"
-    )
-    with pytest.raises(ConfigError, match="start_from is another kind of network"):
-        _start(read_recipe(other), other, packed_volumes(recipe, path, silent))
+    start = ("[network]", f'[network]\nstart_from = "{first}"')
+    wider = write_recipe(folder, network=start, n_hidden=("n_hidden = 8", "n_hidden = 16"))
+    assert _start(read_recipe(wider), wider, packed_volumes(recipe, path, silent)).config.n_hidden == 16
+    narrower = write_recipe(folder, network=start, n_hidden=("n_hidden = 8", "n_hidden = 4"))
+    with pytest.raises(ConfigError, match=r"tiny\.toml: start_from: .* may only grow"):
+        _start(read_recipe(narrower), narrower, packed_volumes(recipe, path, silent))
 
 
 def test_a_coarse_network_finds_brains_and_labels_nothing(make_whole):

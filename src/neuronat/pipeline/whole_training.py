@@ -15,9 +15,10 @@ from neuronat.errors import ConfigError, LabelError
 from neuronat.labels.scheme import BRAIN, LabelScheme, load_scheme
 from neuronat.nets.card import Accuracy, ModelCard, ScanSpec, StageSpec, TrainingRecord
 from neuronat.nets.network import build_network
-from neuronat.nets.neuronet import NeuroNet
+from neuronat.nets.neuronet import NeuroNet, NeuroNetConfig
 from neuronat.nets.store import Model, load_model, save_model
-from neuronat.nets.unet import UNet
+from neuronat.nets.unet import UNet, UNetConfig
+from neuronat.nets.widen import widened
 from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.whole_material import Material, packed_volumes
 from neuronat.train.course import Course, Exercise, TrainConfig, follow_course
@@ -159,12 +160,13 @@ def _spec(recipe: WholeRecipe, schemes: Mapping[str, LabelScheme]) -> StageSpec:
 
 
 def _start(recipe: WholeRecipe, path: Path, material: Material) -> NeuroNet | UNet:
-    """Return a new network, or one with the weights of the model in `start_from`, new heads from chance."""
+    """Return a new network, or one with the weights of the model in `start_from`, what it lacks from chance."""
     config = _spec(recipe, material.schemes).network_config
     if recipe.network.start_from:
         start = load_model(resolved_path(recipe.network.start_from, path)).whole
-        protocols = {name: scheme.n_classes for name, scheme in material.schemes.items()}
-        if start is None or replace(start.config, protocols=protocols) != config:
+        if isinstance(start, UNet) and isinstance(config, UNetConfig):
+            return _widened(start, config, recipe, path)
+        if not isinstance(start, NeuroNet) or not isinstance(config, NeuroNetConfig):
             raise ConfigError(f"{path.name}: start_from is another kind of network than the recipe's")
         net = adapted_network(start, config, (), recipe.training.seed)
     else:
@@ -173,6 +175,14 @@ def _start(recipe: WholeRecipe, path: Path, material: Material) -> NeuroNet | UN
     if not isinstance(net, NeuroNet | UNet):
         raise ConfigError(f"{path.name}: a network of whole scans is needed")
     return net
+
+
+def _widened(start: UNet, config: UNetConfig, recipe: WholeRecipe, path: Path) -> UNet:
+    """Return a network that begins with the answers of `start`; the error of one that cannot names the recipe."""
+    try:
+        return widened(start, config, recipe.training.seed)
+    except ConfigError as error:
+        raise ConfigError(f"{path.name}: start_from: {error}") from error
 
 
 def make_whole_card(

@@ -18,6 +18,7 @@ from neuronat.space.affine import spacing_mm
 from neuronat.space.volume import LabelMap, Volume
 from neuronat.synth.ageing import STEP, ageing_fields, is_ageing_ventricle
 from neuronat.synth.fields import interpolate, smooth_noise
+from neuronat.synth.lesions import lesioned
 from neuronat.synth.specimen import Specimen, moved
 from neuronat.synth.tissue import FLUID, GREY, WHITE
 
@@ -34,6 +35,7 @@ __all__ = [
     "with_noise",
 ]
 
+SHARE_OF_LESIONS = 0.06
 N_STEPS = 8
 BORDER_VOX = 0.6
 GRID_MARGIN_VOX = 4
@@ -225,6 +227,7 @@ ALTERATIONS: Mapping[str, Alteration] = {
     "plain": lambda specimen, _: specimen,
     "agedmild": lambda specimen, generator: aged(specimen, AGED_MILD, generator),
     "agedstrong": lambda specimen, generator: aged(specimen, AGED_STRONG, generator),
+    "lesioned": lambda specimen, generator: lesioned(specimen, SHARE_OF_LESIONS, generator),
     "rotated": lambda specimen, _: other_position(specimen, degrees=15.0),
     "biased": lambda specimen, generator: shaded(specimen, 0.5, generator),
     "thick": lambda specimen, _: thick(specimen),
