@@ -6,6 +6,7 @@ import torch
 
 from neuronat.errors import ConfigError
 from neuronat.nets.deepnat import task_offsets
+from neuronat.synth.lesions import LesionSites
 from neuronat.train.augment import AugmentConfig, augment_blocks, mirror_blocks, vary_blocks
 from neuronat.train.examples import draw_anchors, find_candidates, gather_blocks, margin_vox
 from neuronat.train.scans import PackedScan, stack_scans
@@ -96,11 +97,10 @@ def test_surroundings_are_the_classes_of_the_intensities(scan):
 
 def test_structures_become_brighter_or_darker_and_labels_stay(scan):
     block = some_blocks(scan)
-    none = torch.zeros(0, dtype=torch.int64)
-    same = vary_blocks(block, NOTHING, PARTNERS, none, torch.Generator().manual_seed(1))
+    same = vary_blocks(block, NOTHING, PARTNERS, None, torch.Generator().manual_seed(1))
     np.testing.assert_array_equal(same.intensities, block.intensities)
     config = replace(NOTHING, structure=0.3)
-    varied = vary_blocks(block, config, PARTNERS, none, torch.Generator().manual_seed(1))
+    varied = vary_blocks(block, config, PARTNERS, None, torch.Generator().manual_seed(1))
     np.testing.assert_array_equal(varied.intensities == 0, block.intensities == 0)
     np.testing.assert_array_equal(varied.labels, block.labels)
     assert float((varied.intensities - block.intensities).abs().max()) > 0.05
@@ -110,7 +110,8 @@ def test_structures_become_brighter_or_darker_and_labels_stay(scan):
 def test_lesions_of_blocks_lie_in_the_white_classes_alone(scan):
     block, config = some_blocks(scan), replace(NOTHING, lesion=0.5)
     white = torch.tensor([1, 2])
-    spots = [vary_blocks(block, config, PARTNERS, white, torch.Generator().manual_seed(seed)) for seed in range(12)]
+    sites = LesionSites(white, torch.tensor([3]))
+    spots = [vary_blocks(block, config, PARTNERS, sites, torch.Generator().manual_seed(seed)) for seed in range(12)]
     changed = torch.stack([spot.intensities[:, 0] < block.intensities[:, 0] - 1e-3 for spot in spots])
     is_spotted = changed.flatten(1).any(1)
     assert 0 < int(is_spotted.sum()) < 12  # now and then

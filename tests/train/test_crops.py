@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from neuronat.errors import ConfigError
 from neuronat.labels.scheme import parse_scheme
 from neuronat.synth.degrade import DegradeConfig
 from neuronat.synth.fields import DeformConfig
+from neuronat.synth.lesions import LesionSites
 from neuronat.synth.tissue import TissueConfig
 from neuronat.train.crops import CropConfig, CropSource, draw_crop
 from neuronat.train.volumes import PackedVolume, to_device
@@ -116,3 +119,15 @@ def test_structures_of_a_protocol_get_other_grey_values_and_keep_their_labels(so
     assert abs(float(ratio.median()) - 1) > 0.05
     unknown = draw_crop(source, CropConfig(**kept, structures="deepnat25", structure_spread=0.5, **STILL), chance(3))
     np.testing.assert_array_equal(unknown.grey, plain.grey)
+
+
+def test_lesions_lie_where_the_protocol_of_the_structures_has_white_matter(source):
+    source = replace(source, sites={"halves": LesionSites(torch.tensor([2]), torch.tensor([1]))})
+    kept = {"flip": 0.0, "share_composite": 0, "share_painted": 0, "structures": "halves"} | STILL
+    always = TissueConfig(share_varied=0, share_lesioned=1, lesion=0.5)
+    plain = draw_crop(source, CropConfig(**kept | {"tissue": replace(always, share_lesioned=0)}), chance(4))
+    spotted = draw_crop(source, CropConfig(**kept | {"tissue": always}), chance(4))
+    darker = (spotted.grey < plain.grey - 0.05)[0, 0].flatten()[plain.voxels]
+    halves = plain.classes["halves"]
+    assert float(darker[halves == 2].float().mean()) > 0.02
+    assert float(darker[halves == 1].float().mean()) < 0.02

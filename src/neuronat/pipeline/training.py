@@ -19,6 +19,7 @@ from neuronat.nets.store import Model, load_model, save_model
 from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.material import packed_scans
 from neuronat.pipeline.whole_training import train_whole
+from neuronat.synth.lesions import lesion_sites
 from neuronat.train.course import Course
 from neuronat.train.examples import find_candidates, margin_vox
 from neuronat.train.journal import total_seconds
@@ -163,10 +164,8 @@ def make_lesson(
     varied = {c: 2.0 for c, name in enumerate(protocol.names) if name.endswith(VARIED) and not is_first}
     mirrored = torch.arange(2) if is_first else torch.from_numpy(protocol.mirrored_classes)
     candidates = find_candidates(examples, n_classes, varied)
-    white = [c for c, name in enumerate(protocol.names) if name.endswith(WHITE) and not is_first]
-    return Lesson(
-        examples, candidates, mirrored.to(device), recipe.augment, torch.tensor(white, dtype=torch.int64, device=device)
-    )
+    sites = None if is_first else lesion_sites(protocol.names).to(device)
+    return Lesson(examples, candidates, mirrored.to(device), recipe.augment, sites)
 
 
 def make_validation(

@@ -21,6 +21,7 @@ from neuronat.nets.unet import UNet, UNetConfig
 from neuronat.nets.widen import widened
 from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.whole_material import Material, packed_volumes
+from neuronat.synth.lesions import lesion_sites
 from neuronat.train.course import Course, Exercise, TrainConfig, follow_course
 from neuronat.train.crops import Crop, CropConfig, CropSource, draw_crop
 from neuronat.train.finetune import adapted_network
@@ -120,6 +121,7 @@ def make_source(material: Material, device: torch.device) -> CropSource:
         tables={p: {s: torch.from_numpy(t).to(device) for s, t in found.items()} for p, found in tables.items()},
         mirrored={p: torch.from_numpy(schemes[p].mirrored_classes).to(device) for p in tables},
         head_ids=heads.ids,
+        sites={p: lesion_sites(schemes[p].names).to(device) for p in tables},
     )
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from neuronat.errors import ConfigError
 
-__all__ = ["DeformConfig", "interpolate", "random_places", "smooth_noise", "uniform"]
+__all__ = ["DeformConfig", "interpolate", "nearest", "random_places", "smooth_noise", "uniform"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,3 +126,17 @@ def _random_matrix(config: DeformConfig, generator: torch.Generator) -> Tensor:
     shear = torch.eye(3, device=generator.device)
     shear[0, 1], shear[0, 2], shear[1, 2] = uniform(-config.shear, config.shear, generator, 3).tolist()
     return matrix @ shear @ torch.diag(scale)
+
+
+def nearest(ids: Tensor, places: Tensor) -> Tensor:
+    """Take (I, J, K) values at the voxels nearest to (3, A, B, C) places; 0 outside.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    index = torch.round(places).long()
+    size = torch.tensor(ids.shape, device=ids.device).view(3, 1, 1, 1)
+    is_inside = ((index >= 0) & (index < size)).all(0)
+    i, j, k = torch.minimum(index.clamp(min=0), size - 1)
+    return torch.where(is_inside, ids[i, j, k], 0)

@@ -1,4 +1,4 @@
-"""Vary the contrast of tissues and structures, and add lesions to white matter: other scanners, older people."""
+"""Vary the contrast of tissues and structures: other scanners, older people."""
 
 from dataclasses import asdict, dataclass
 
@@ -8,19 +8,20 @@ from torch.nn import functional
 
 from neuronat.errors import ConfigError
 from neuronat.synth.degrade import blurred
-from neuronat.synth.fields import smooth_noise, uniform
+from neuronat.synth.fields import uniform
 
-__all__ = ["FLUID", "GREY", "WHITE", "TissueConfig", "add_lesions", "vary_structures", "vary_tissue"]
+__all__ = ["FLUID", "GREY", "WHITE", "TissueConfig", "softened", "vary_structures", "vary_tissue"]
 
 FLUID, GREY, WHITE = 1, 2, 3
 MOST_DEVIATIONS = 2.5
-LESION_KNOTS = (5, 16)
-"""How many lesions there would be along 64 voxels, least and most: confluent ones, and spots."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TissueConfig:
-    """The most that fluid, grey and white matter change, as a share of white matter's grey value."""
+    """The most that fluid, grey and white matter change, as a share of white matter's grey value.
+
+    `lesion` is the largest share that lesions of white matter lose (`synth.lesions`), in `share_lesioned` of the crops.
+    """
 
     fluid: float = 0.12
     grey: float = 0.12
@@ -55,45 +56,13 @@ def vary_tissue(image: Tensor, tissue: Tensor, config: TissueConfig, generator: 
 
     Notes
     -----
-    Source: ours. Old brains have less contrast between grey and white, and dark lesions around the ventricles.
+    Source: ours. Old brains have less contrast between grey and white.
     """
     if float(uniform(0, 1, generator)) < config.share_varied:
         widest = torch.tensor([0.0, config.fluid, config.grey, config.white], device=image.device)
         change = widest * uniform(-1, 1, generator, 4)
         image = (image + blurred(change[tissue.long()], 0.6)).clamp(min=0.01) * (image > 0)
-    if float(uniform(0, 1, generator)) < config.share_lesioned:
-        image = add_lesions(image[None], (tissue == WHITE)[None], config.lesion, generator)[0]
     return image
-
-
-def add_lesions(images: Tensor, is_white: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """Darken spots of white matter.
-
-    Parameters
-    ----------
-    images : (B, E, E, E) float32
-        Grey values.
-    is_white : (B, E, E, E) bool
-        White matter.
-    most : float
-        The largest share of its grey value that a lesion loses.
-    generator : torch.Generator
-        Source of chance.
-
-    Returns
-    -------
-    (B, E, E, E) float32
-
-    Notes
-    -----
-    Source: ours.
-    """
-    extent = images.shape[-1]
-    knots = int(torch.randint(*LESION_KNOTS, (1,), generator=generator, device=generator.device)) * extent / 64
-    spots = smooth_noise(len(images), extent, max(2, round(knots)), generator)
-    levels = uniform(1.2, 2.6, generator, len(images)).view(-1, 1, 1, 1)
-    losses = uniform(0.1, max(0.1, most), generator, len(images)).view(-1, 1, 1, 1)
-    return images * (1 - losses * _softened((is_white & (spots > levels)).float()))
 
 
 def vary_structures(
@@ -129,9 +98,9 @@ def vary_structures(
     drawn = drawn[:, torch.minimum(partners, torch.arange(n_classes, device=partners.device))]
     drawn[:, 0] = 0
     logarithms = drawn.gather(1, classes.flatten(1).long()).view(images.shape)
-    return images * torch.exp(_softened(logarithms))
+    return images * torch.exp(softened(logarithms))
 
 
-def _softened(images: Tensor) -> Tensor:
+def softened(images: Tensor) -> Tensor:
     """Average (B, E, E, E) over three voxels along each axis, as partial volumes do."""
     return functional.avg_pool3d(images[:, None], 3, stride=1, padding=1, count_include_pad=False)[:, 0]

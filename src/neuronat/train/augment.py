@@ -8,12 +8,13 @@ from torch import Tensor
 from neuronat.coords.spectral import LEFT_RIGHT_CHANNELS
 from neuronat.errors import ConfigError
 from neuronat.synth.fields import uniform
-from neuronat.synth.tissue import add_lesions, vary_structures
+from neuronat.synth.lesions import LesionSites, add_lesions
+from neuronat.synth.tissue import vary_structures
 from neuronat.train.examples import Block
 
 __all__ = ["AugmentConfig", "augment_blocks", "mirror_blocks", "vary_blocks"]
 
-SHARE_LESIONED = 0.3
+SHARE_LESIONED = 0.4
 """Of the batches, where `lesion` is above 0."""
 
 
@@ -42,7 +43,7 @@ class AugmentConfig:
 
 
 def vary_blocks(
-    block: Block, config: AugmentConfig, mirrored_classes: Tensor, white_classes: Tensor, generator: torch.Generator
+    block: Block, config: AugmentConfig, mirrored_classes: Tensor, sites: LesionSites | None, generator: torch.Generator
 ) -> Block:
     """Change the grey values of structures, and add lesions to white matter.
 
@@ -54,8 +55,8 @@ def vary_blocks(
         How far.
     mirrored_classes : (C,) int64
         Class of each class's left/right partner.
-    white_classes : (W,) int64
-        Classes that are white matter; may be none.
+    sites : LesionSites, optional
+        Where lesions lie; without, there are none.
     generator : torch.Generator
         Source of chance, on the block's device.
 
@@ -73,8 +74,8 @@ def vary_blocks(
         return block
     if config.structure:
         images = vary_structures(images, classes, mirrored_classes, config.structure, generator)
-    if config.lesion and len(white_classes) and float(uniform(0, 1, generator)) < SHARE_LESIONED:
-        images = add_lesions(images, torch.isin(classes, white_classes), config.lesion, generator)
+    if config.lesion and sites is not None and float(uniform(0, 1, generator)) < SHARE_LESIONED:
+        images = add_lesions(images, classes, sites, config.lesion, generator)
     return replace(block, intensities=images[:, None])
 
 

@@ -15,7 +15,8 @@ from neuronat.coords.spectral import LEFT_RIGHT_CHANNELS
 from neuronat.errors import ConfigError
 from neuronat.prepare.intensity import scale_brightness
 from neuronat.synth.degrade import DegradeConfig, blurred, degrade
-from neuronat.synth.fields import DeformConfig, interpolate, random_places, smooth_noise, uniform
+from neuronat.synth.fields import DeformConfig, interpolate, nearest, random_places, smooth_noise, uniform
+from neuronat.synth.lesions import LesionSites, add_lesions
 from neuronat.synth.paint import CSF, FIRST_OUTSIDE, clutter, paint, palette
 from neuronat.synth.tissue import TissueConfig, vary_structures, vary_tissue
 from neuronat.train.volumes import GREY_STEP, HeadVolume
@@ -31,7 +32,8 @@ class CropConfig:
     `share_cluttered` of them that is uneven. Of the stripped ones, `share_misjudged` have a mask that takes in some rim
     or cuts some brain off, as masks of raw heads do. With `brightness` above 0 grey values are scaled as those of raw
     heads are (`prepare.intensity.scale_brightness`), and then by up to exp(brightness) up or down. The grey values of
-    the structures of the protocol `structures` spread by up to `structure_spread` (`synth.tissue.vary_structures`).
+    the structures of the protocol `structures` spread by up to `structure_spread` (`synth.tissue.vary_structures`), and
+    it tells where lesions may lie.
     Crops lie within `reach` of the brain's extents from its centre; their voxels are `step_vox` of the scan's apart.
     """
 
@@ -69,7 +71,8 @@ class CropSource:
     """What crops are drawn from: scans with labels, label maps of whole heads, and how labels become classes.
 
     `tables` gives for each protocol, by source, the protocol's class of each class of the source, (C,) uint8;
-    `mirrored` its (C,) int64 mirrored classes; `head_ids` are the ids of the heads' own map, `wholehead`, by class.
+    `mirrored` its (C,) int64 mirrored classes, `sites` where lesions may lie; `head_ids` are the ids of the heads' own
+    map, `wholehead`, by class.
     The protocol `brain` comes from the masks.
     """
 
@@ -78,6 +81,7 @@ class CropSource:
     tables: Mapping[str, Mapping[str, Tensor]]
     mirrored: Mapping[str, Tensor]
     head_ids: tuple[int, ...] = ()
+    sites: Mapping[str, LesionSites] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +123,8 @@ def draw_crop(source: CropSource, config: CropConfig, generator: torch.Generator
     is_mirrored = float(uniform(0, 1, generator)) < config.flip
     is_raw = is_composite or (is_painted and float(uniform(0, 1, generator)) < config.share_raw)
     places = _places(volume, config, generator, is_mirrored=is_mirrored, is_raw=is_raw)
-    mask = _nearest(volume.mask, places) > 0
-    maps = {name: _nearest(ids, places) for name, ids in volume.maps.items()}
+    mask = nearest(volume.mask, places) > 0
+    maps = {name: nearest(ids, places) for name, ids in volume.maps.items()}
     is_misjudged = not is_raw and float(uniform(0, 1, generator)) < config.share_misjudged
     kept = _misjudged(mask, generator) if is_misjudged else mask
     if is_painted:
@@ -137,7 +141,7 @@ def draw_crop(source: CropSource, config: CropConfig, generator: torch.Generator
         spoilt = torch.where(grey > 0, spoilt, 0.0)
     if config.brightness:
         spoilt = _scaled(spoilt, config.brightness, generator)
-    voxels = _draw_voxels(_nearest(volume.near, places) > 0, config, generator)
+    voxels = _draw_voxels(nearest(volume.near, places) > 0, config, generator)
     if config.n_balanced:
         voxels = torch.cat([voxels, _draw_balanced(maps, source, config.n_balanced, generator)])
     classes = {"brain": mask.flatten()[voxels].long()}
@@ -220,14 +224,19 @@ def _real(
 def _with_other_structures(
     grey: Tensor, maps: Mapping[str, Tensor], source: CropSource, config: CropConfig, generator: torch.Generator
 ) -> Tensor:
-    """Make the structures of a protocol brighter or darker, where a label map of the scan tells them."""
+    """Change the grey values of structures and of white matter's lesions, where a label map of the scan tells them."""
     tables = source.tables.get(config.structures, {})
     known = [name for name in tables if name in maps]
-    if not known or not config.structure_spread:
+    if not known:
         return grey
-    classes = tables[known[0]][maps[known[0]].long()]
-    partners = source.mirrored[config.structures]
-    return vary_structures(grey[None], classes[None], partners, config.structure_spread, generator)[0]
+    images, classes = grey[None], tables[known[0]][maps[known[0]].long()][None]
+    if config.structure_spread:
+        partners = source.mirrored[config.structures]
+        images = vary_structures(images, classes, partners, config.structure_spread, generator)
+    sites = source.sites.get(config.structures)
+    if sites is not None and float(uniform(0, 1, generator)) < config.tissue.share_lesioned:
+        images = add_lesions(images, classes, sites, config.tissue.lesion, generator)
+    return images[0]
 
 
 def _set_into_head(
@@ -241,7 +250,7 @@ def _set_into_head(
     """Paint skull, scalp and fluid of a head around a stripped brain, the head scaled to the brain's box."""
     scale = head.extents / volume.extents * (1 + 0.03 * uniform(-1, 1, generator, 3))
     there = head.centre.view(3, 1, 1, 1) + (places - volume.centre.view(3, 1, 1, 1)) * scale.view(3, 1, 1, 1)
-    labels = _nearest(head.maps["wholehead"], there).long()
+    labels = nearest(head.maps["wholehead"], there).long()
     ids = torch.tensor(source.head_ids, device=labels.device)
     is_outside = (ids >= FIRST_OUTSIDE) | (ids == 0)
     fluid = torch.tensor(source.head_ids.index(CSF), device=labels.device)
@@ -279,15 +288,6 @@ def _draw_balanced(maps: Mapping[str, Tensor], source: CropSource, n_voxels: int
             weights = 1 / torch.bincount(classes).clamp(min=1).float()
             return torch.multinomial(weights[classes], n_voxels, replacement=True, generator=generator)
     return torch.zeros(0, dtype=torch.long)
-
-
-def _nearest(ids: Tensor, places: Tensor) -> Tensor:
-    """Take (I, J, K) values at the voxels nearest to (3, A, B, C) places; 0 outside."""
-    index = torch.round(places).long()
-    size = torch.tensor(ids.shape, device=ids.device).view(3, 1, 1, 1)
-    is_inside = ((index >= 0) & (index < size)).all(0)
-    i, j, k = torch.minimum(index.clamp(min=0), size - 1)
-    return torch.where(is_inside, ids[i, j, k], 0)
 
 
 def _pick(volumes: Sequence[HeadVolume], generator: torch.Generator) -> HeadVolume:

@@ -1,6 +1,6 @@
 """DeepNAT's part of training: blocks of patches, scored at their centres and neighbours."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from neuronat.nets.deepnat import DeepNat, task_offsets
 from neuronat.nets.shared import first_features, lattice_cells, lattice_variants
+from neuronat.synth.lesions import LesionSites
 from neuronat.train.augment import AugmentConfig, augment_blocks, vary_blocks
 from neuronat.train.course import Course, Exercise, TrainConfig, follow_course
 from neuronat.train.examples import Block, Candidates, draw_anchors, gather_blocks
@@ -20,14 +21,14 @@ __all__ = ["Lesson", "make_exercise", "score_block", "train_network"]
 class Lesson:
     """What a network learns from: scans, candidates, mirrored classes (C,) int64, and how blocks are changed.
 
-    `white_classes` (W,) int64 are those of white matter, in which lesions may lie.
+    `sites` are where lesions may lie.
     """
 
     examples: TrainingSet
     candidates: Candidates
     mirrored_classes: Tensor
     augment: AugmentConfig
-    white_classes: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    sites: LesionSites | None = None
 
 
 def train_network(net: DeepNat, lesson: Lesson, config: TrainConfig, course: Course) -> bool:
@@ -110,7 +111,7 @@ def _draw(lesson: Lesson, config: TrainConfig, offsets: Tensor, generator: torch
     anchors = draw_anchors(lesson.candidates, config.n_blocks, generator)
     is_varied = bool(lesson.augment.structure or lesson.augment.lesion)
     block = gather_blocks(lesson.examples, anchors, config.n_centres, offsets, generator, has_surroundings=is_varied)
-    block = vary_blocks(block, lesson.augment, lesson.mirrored_classes, lesson.white_classes, generator)
+    block = vary_blocks(block, lesson.augment, lesson.mirrored_classes, lesson.sites, generator)
     return augment_blocks(block, lesson.augment, lesson.mirrored_classes, offsets, generator)
 
 
