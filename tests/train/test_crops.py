@@ -128,6 +128,7 @@ def test_lesions_lie_where_the_protocol_of_the_structures_has_white_matter(sourc
     plain = draw_crop(source, CropConfig(**kept | {"tissue": replace(always, share_lesioned=0)}), chance(4))
     spotted = draw_crop(source, CropConfig(**kept | {"tissue": always}), chance(4))
     darker = (spotted.grey < plain.grey - 0.05)[0, 0].flatten()[plain.voxels]
-    halves = plain.classes["halves"]
+    halves, planes = plain.classes["halves"], plain.voxels // (48 * 48)
     assert float(darker[halves == 2].float().mean()) > 0.02
-    assert float(darker[halves == 1].float().mean()) < 0.02
+    # lesions have partial volumes, so they reach one voxel across the border of the halves
+    assert not darker[(halves == 1) & (planes < planes[halves == 2].min() - 1)].any()
