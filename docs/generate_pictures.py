@@ -1,7 +1,7 @@
 """Draw the pictures of the documentation: `python docs/generate_pictures.py [DEMO_OUT]`.
 
-DeepNAT's learning curves come from the logs in docs/training, its filters from the shipped model, the segmentation from
-the folder that `neuronat demo` wrote.
+DeepNAT's learning curves come from the logs of its second stage in docs/training, its filters from the shipped model,
+the segmentation from the folder that `neuronat demo` wrote.
 """
 
 import sys
@@ -24,7 +24,7 @@ ZOOM, PER_ROW = 6, 16
 
 def main() -> None:
     """Draw what can be drawn."""
-    logs = [log for log in sorted((DOCS / "training").glob("*.jsonl")) if not log.stem.startswith("neuronet")]
+    logs = sorted((DOCS / "training").glob("structures-*.jsonl"))
     curves = {log.stem: parse_log(log.read_text()) for log in logs}
     images = DOCS / "images"
     images.mkdir(exist_ok=True)
