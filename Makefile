@@ -2,7 +2,7 @@
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 CODE := src tests benchmarks docs
 FAST := not slow and not gpu and not data
-BUDGETS := coords crf dense segment neuronet memory cohort  # the scripts that ask for nothing
+BUDGETS := coords crf dense segment neuronet memory cohort  # the scripts without arguments; neuronet wants NEURONAT_DATA
 
 .PHONY: check checks fix format lint contracts types test tests data bench cli-docs
 

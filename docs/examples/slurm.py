@@ -1,6 +1,6 @@
 """Run `neuronat bids` on workers that Dask starts as Slurm jobs.
 
-Usage: python slurm.py [--jobs N] [--cores N] [--memory 16GB] [--walltime 08:00:00] [--show] -- ARGUMENTS OF BIDS
+Usage: python slurm.py [--jobs N] [--cores N] [--memory 16GB] [--hours 8] [--show] -- ARGUMENTS OF BIDS
 
 Each job is one Dask worker with one scan at a time, on all its cores. `--show` prints the job script and stops.
 """
@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=10)
     parser.add_argument("--cores", type=int, default=4)
     parser.add_argument("--memory", default="16GB")
-    parser.add_argument("--walltime", default="08:00:00")
+    parser.add_argument("--hours", type=int, default=8, help="of each job")
     parser.add_argument("--show", action="store_true")
     parser.add_argument("arguments", nargs="*", help="of neuronat bids")
     chosen = parser.parse_args()
@@ -27,9 +27,9 @@ def main() -> int:
         processes=1,
         job_cpu=chosen.cores,
         memory=chosen.memory,
-        walltime=chosen.walltime,
+        walltime=f"{chosen.hours:02d}:00:00",
         # the job ends in good order before its time, and Dask gives its scan to another one
-        worker_extra_args=["--lifetime", "7h", "--lifetime-stagger", "10m", "--no-nanny"],
+        worker_extra_args=["--lifetime", f"{60 * chosen.hours - 30}m", "--lifetime-stagger", "10m", "--no-nanny"],
     ) as cluster:
         if chosen.show:
             print(cluster.job_script())

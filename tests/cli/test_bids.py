@@ -105,9 +105,17 @@ def test_the_derivative_passes_the_bids_validator(finished, tmp_path: Path):
     validator = Path(sys.executable).with_name("bids-validator-deno")
     if not validator.exists():
         pytest.skip("bids-validator-deno is not installed")
-    out = tmp_path / "neuronat"
+    out, more = tmp_path / "wrong", tmp_path / "neuronat"
     shutil.copytree(finished[0], out)
+    shutil.copytree(finished[0], more)
     (out / "sub-01/anat/sub-01_desc-wrong_seg-x_nonsense.json").write_text("{}")
+    for name in (
+        "sub-01_agreement.tsv", "sub-01_desc-agreement_map.nii.gz", "sub-01_desc-agreement_map.json",
+        "sub-01_seg-deepnat25_aseg.stats",
+    ):  # fmt: skip
+        (more / "sub-01/anat" / name).write_bytes(b"of two protocols, with --stats")
+    for name in ("freeview.txt", "itksnap.label", "fsleyes.lut"):
+        (more / f"seg-deepnat25_{name}").write_bytes(b"with --luts")
     wrong, right = (
         json.loads(
             subprocess.run(
@@ -118,7 +126,7 @@ def test_the_derivative_passes_the_bids_validator(finished, tmp_path: Path):
                 env=os.environ | {"HOME": str(tmp_path), "NO_COLOR": "1"},
             ).stdout
         )
-        for path in (out, finished[0])
+        for path in (out, more)
     )
     errors = [issue for issue in right["issues"]["issues"] if issue["severity"] == "error"]
     assert errors == []

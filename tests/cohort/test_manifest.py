@@ -45,6 +45,8 @@ def test_a_table_gives_masks_and_folders(tmp_path: Path):
     [
         ("scan\nx/T1.mgz\ny/T1.mgz\n", r"T1\.mgz, T1\.mgz: their results would share the name T1; give a table"),
         ("path\nx\n", "has no column scan"),
+        ("scan\tfolder\nx.nii\t\n\tb\n", r"scans\.tsv: a line names no scan"),
+        ("folder\tscan\na\tx.nii\nb\n", r"scans\.tsv: a line names no scan"),
         ("scan\tfolder\nx.nii\t../out\n", r"folder '\.\./out' would leave the results"),
         ("scan\tfolder\nx.nii\t/etc\n", "folder '/etc' would leave the results"),
     ],
@@ -53,6 +55,14 @@ def test_a_table_that_cannot_work_is_refused(tmp_path: Path, content: str, messa
     (tmp_path / "scans.tsv").write_text(content)
     with pytest.raises(UsageError, match=message):
         find_cohort(tmp_path / "scans.tsv", tmp_path / "out", Selection())
+
+
+def test_the_mark_that_excel_writes_before_a_list_is_no_part_of_it(tmp_path: Path):
+    (tmp_path / "scans.tsv").write_text("scan\nx.nii\n", encoding="utf-8-sig")
+    (tmp_path / "scans.txt").write_text("x.nii\n", encoding="utf-8-sig")
+    for name in ("scans.tsv", "scans.txt"):
+        (entry,) = find_cohort(tmp_path / name, tmp_path / "out", Selection()).entries
+        assert entry.scan == tmp_path / "x.nii"
 
 
 def test_what_is_not_there_is_said(tmp_path: Path):

@@ -59,6 +59,7 @@ def test_overlap_and_volumes_of_a_fine_and_a_coarse_protocol():
     assert right.pairs[0].dice == pytest.approx(2 * 1 / (1 + 2))
     assert (left.mean_dice, left.apart) == (pytest.approx(0.8), "")
     caudate = next(structure for structure in agreement.structures if structure.name == "Left-Caudate")
+    assert caudate.pairs[0].volumes_mm3 == (None, None)  # not found, so not known
     assert (caudate.mean_dice, caudate.pairs[0].dice, caudate.pairs[0].difference_percent) == (None, None, None)
     assert (agreement.scheme, agreement.mapped) == ("deepnat25", ("deepnat25", "neuromorphometrics"))
 

@@ -181,6 +181,18 @@ def test_a_fine_scheme_is_judged_by_the_structures_it_maps_to():
     assert findings[-1] == ("review", "Left Ent entorhinal area is there, but nothing on the other side")
 
 
+def test_volumes_of_coarse_voxels_are_judged_where_they_are_counted():
+    ids = np.zeros((4, 4, 4), np.int32)
+    ids[1:3, 1:3, 1:3] = 10
+    fine = np.zeros((20, 20, 20), np.int32)
+    fine[5:15, 5:15, 5:10] = 10
+    scheme = load_scheme("deepnat25")
+    coarse, counted = LabelMap(ids, np.diag([5.0, 5, 5, 1]), scheme), LabelMap(fine, np.eye(4), scheme)
+    assert "Left-Thalamus of 1 ml (adults" in said(judge_labels(coarse, ids > 0))[-1][1]
+    (named,) = [reason for _, reason in said(judge_labels(coarse, ids > 0, counted)) if "Left-Thalamus of" in reason]
+    assert named.startswith("Left-Thalamus of 0.5 ml (adults")
+
+
 def test_a_scheme_of_its_own_is_judged_by_its_pairs_alone():
     own = LabelScheme("own", (0, 1, 2, 3), ("none", "Left-A", "Right-A", "B"), ("#000000",) * 4, (0, 2, 1, 3))
     ids = np.zeros((4, 5, 6), np.int16)

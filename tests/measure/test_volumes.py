@@ -6,7 +6,7 @@ import pytest
 
 from neuronat.errors import LabelError
 from neuronat.labels.scheme import LabelScheme
-from neuronat.measure.volumes import StructureVolume, is_coarse, structure_volumes, volume_per_voxel, volumes_table
+from neuronat.measure.volumes import StructureVolume, is_coarse, structure_volumes, volumes_table
 from neuronat.space.volume import LabelMap
 
 FIVE = LabelScheme("five", (0, 7, 3, 900, 4), ("none", "a", "b", "c", "d"), ("#000000",) * 5, (0, 3, 7, 900, 4))
@@ -57,10 +57,6 @@ def test_the_order_of_the_axes_changes_no_volume():
     assert [row.n_voxels for row in turned] == [row.n_voxels for row in there]
     assert [row.reason for row in turned] == [row.reason for row in there]
     np.testing.assert_allclose(turned[0].volume_mm3, 24.0, rtol=1e-12)
-
-
-def test_volume_of_a_voxel_is_the_determinant():
-    np.testing.assert_allclose(volume_per_voxel(SHEARED), 3.0, rtol=1e-12)
 
 
 def test_of_coarse_voxels_the_volume_is_counted_on_the_fine_grid():

@@ -279,6 +279,8 @@ def test_who_is_heard(untrained_model, make_whole):
     assert Networks({"deepnat25": untrained_model}, CPU, models).opinions("deepnat25") == (whole,)
     assert Networks({"deepnat25": untrained_model}, CPU, models).of_whole_scans == (whole,)
     assert Networks({"deepnat25": whole}, CPU, models).opinions("deepnat25") == ()
+    finder = make_whole("brain", "deepnat25", step_vox=2)  # of raw heads
+    assert Networks({"deepnat25": untrained_model}, CPU, (finder, whole)).opinions("deepnat25") == (whole,)
     assert Networks({"deepnat25": untrained_model}, CPU, (untrained_model,)).of_whole_scans == ()
     assert Networks({"deepnat25": untrained_model, "tissue": other}, CPU, models).of_whole_scans == (other, whole)
 

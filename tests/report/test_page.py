@@ -213,7 +213,7 @@ def test_agreement_has_a_section_where_there_are_several_protocols(content):
     rows = Reader(render_page(both)).rows
     start = rows.index(["Structure", "Mean Dice", "Smallest, ml", "Largest, ml", "Stands apart"])
     volume = next(row.volume_mm3 for row in content.volumes["deepnat25"] if row.index == 10)
-    assert rows[start + 1] == ["Left-Thalamus", "0.00", "0.00", f"{volume / 1000:.2f}", ""]
+    assert rows[start + 1] == ["Left-Thalamus", "0.00", "n/a", f"{volume / 1000:.2f}", ""]
     assert rows[start + 2][1] == "1.00"
 
 
@@ -224,3 +224,12 @@ def test_labels_of_another_grid_are_refused(content):
     for moved in (LabelMap(labels.ids[:-1], labels.affine, labels.scheme), replace(labels, affine=shifted)):
         with pytest.raises(GridError, match="draw labels on their own scan"):
             render_page(replace(content, labels={"deepnat25": moved}))
+
+
+def test_the_volume_of_the_mask_knows_shear(content):
+    sheared = content.image.affine.copy()
+    sheared[0, 1] += 3.0
+    image = Volume(content.image.values, sheared)
+    labels = {"deepnat25": replace(content.labels["deepnat25"], affine=sheared)}
+    ml = np.count_nonzero(content.mask) * abs(np.linalg.det(sheared[:3, :3])) / 1000
+    assert f"<dt>Brain mask</dt><dd>{ml:.0f}<small> ml" in render_page(replace(content, image=image, labels=labels))

@@ -74,7 +74,9 @@ def command(
     from neuronat.cohort.entry import FAILED_STATES
 
     def say(line: str) -> None:
-        if not quiet or any(word in line for word in FAILED_STATES):
+        # a line about one scan begins with its number and ends with how many failed before it
+        marks = [f": {state}" for state in FAILED_STATES] if line.startswith("[") else FAILED_STATES
+        if not quiet or any(mark in line for mark in marks):
             click.echo(line, err=True)
 
     if level == "group":

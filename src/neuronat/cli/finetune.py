@@ -1,5 +1,6 @@
 """`neuronat finetune`: a finished model, adapted to other brains or to a new protocol."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +51,8 @@ __all__ = ["command"]
 @click.option(
     "--max-minutes",
     type=float,
-    default=60.0,
-    show_default=True,
-    help="As many steps as fit in; measuring on held-out scans comes on top.",
+    default=None,
+    help="As many steps as fit in; measuring on held-out scans comes on top. [default: 60, with --iterations no limit]",
 )
 @click.option("--iterations", type=int, default=0, help="So many steps instead, whatever the machine.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint, if there is one.")
@@ -64,7 +64,7 @@ def command(
     place: Path,
     out: Path,
     model: str,
-    max_minutes: float,
+    max_minutes: float | None,
     resume: bool,
     device: str,
     threads: int | None,
@@ -85,6 +85,8 @@ def command(
 
     config = FinetuneConfig(**options | {"merged_from": _pairs(options["merged_from"])})
     limit_threads(threads)
+    if max_minutes is None:
+        max_minutes = math.inf if config.iterations else 60.0
     budget = Budget(device=choose_device(device), max_minutes=max_minutes, resume=resume)
     with shown_progress(quiet) as progress:
         made = finetune(place, out, model, config, budget, progress)

@@ -79,7 +79,6 @@ SEGMENT = (
     ),
     click.option("--overwrite", is_flag=True, help="Replace results of another scan, model or settings."),
 )
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:

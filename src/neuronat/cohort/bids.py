@@ -23,7 +23,8 @@ SHORT = {
 }  # fmt: skip
 GIVEN = {("suffix", "T1w"), ("datatype", "anat")}
 OPAQUE = (
-    "*_volumes.tsv", "*_done.json", "*_failed.json", "*_results.zip", "*.html", "*.png", "group*", "status*",
+    "*_volumes.tsv", "*_agreement.tsv", "*_desc-agreement_map.*", "*_aseg.stats", "*_itksnap.label", "*_fsleyes.lut",
+    "*_freeview.txt", "*_done.json", "*_failed.json", "*_results.zip", "*.html", "*.png", "group*", "status*",
     "failures.tsv", "logs/", ".*",
 )  # fmt: skip
 

@@ -88,7 +88,7 @@ def _in_folder(root: Path, out: Path) -> Iterator[Entry]:
 def _in_list(path: Path) -> Iterator[Entry]:
     """Yield the scans that a text file or a table names."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # Excel writes a mark first
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{shown_name(path)}: is neither a folder nor a list of scans in UTF-8") from error
     if path.suffix == ".tsv":
@@ -99,9 +99,11 @@ def _in_list(path: Path) -> Iterator[Entry]:
     else:
         rows = ({"scan": line.strip()} for line in lines if line.strip() and not line.startswith("#"))
     for row in rows:
-        mask = row.get("mask") or ""
+        scan, mask = row.get("scan") or "", row.get("mask") or ""
+        if not scan:
+            raise UsageError(f"{shown_name(path)}: a line names no scan; fill the column scan in, or take the line out")
         yield Entry(
-            scan=path.parent / row["scan"],
+            scan=path.parent / scan,
             folder=_inner_folder(row.get("folder") or "", path),
             mask=path.parent / mask if mask not in ("", "n/a") else None,
         )

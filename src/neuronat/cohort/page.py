@@ -1,9 +1,11 @@
 """One page about a cohort: every scan in a table that sorts, and a box plot per structure. It loads nothing."""
 
 import math
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +24,7 @@ from neuronat.report.boxes import summarize_box
 __all__ = ["GroupContent", "plan_boxes_of", "write_page"]
 
 MOST_ROWS, MOST_POINTS, MOST_PICTURES = 5000, 40, 3
+LAST_LETTER = "\U0010ffff"
 WIDTH, LEAST, MOST = 560, 40.0, 160.0  # of a plot in pixels; percent of the median
 
 
@@ -57,6 +60,7 @@ def write_page(out: Path, content: GroupContent) -> None:
         files("neuronat.cohort").joinpath("group.html").read_text(encoding="utf-8")
     )
     shown = sorted(content.rows, key=lambda row: _is_fine(row, content))[:MOST_ROWS]
+    listed = cache(_listed)  # once per folder: one may hold the pictures of 100,000 scans
     pieces = template.generate(
         version=__version__,
         n_scans=len(content.rows),
@@ -64,7 +68,7 @@ def write_page(out: Path, content: GroupContent) -> None:
         verdicts=sorted(Counter(row.verdict for row in content.rows if row.verdict).items()),
         n_outliers=len(content.outliers),
         n_shown=len(shown),
-        scans=(_scan(out, row, content) for row in shown),
+        scans=(_scan(out, row, content, listed) for row in shown),
         plots=[{"protocol": table.protocol, "boxes": plan_boxes_of(table)} for table in content.tables],
         width=WIDTH,
         ticks=[(percent, _place(percent)) for percent in (50, 75, 100, 125, 150)],
@@ -128,7 +132,7 @@ def _is_fine(row: Row, content: GroupContent) -> bool:
     return row.state == "done" and row.verdict not in ("review", "fail") and row.key not in content.outliers
 
 
-def _scan(out: Path, row: Row, content: GroupContent) -> dict[str, Any]:
+def _scan(out: Path, row: Row, content: GroupContent, listed: Callable[[Path], list[str]]) -> dict[str, Any]:
     """Return what the table shows of one scan."""
     folder = out / row.folder
     pages = (folder / f"{row.stem}.html", pack_path(folder, row.stem))
@@ -136,7 +140,7 @@ def _scan(out: Path, row: Row, content: GroupContent) -> dict[str, Any]:
     return {
         "key": row.key,
         "page": next((_link(out, page) for page in pages if page.is_file()), ""),
-        "pictures": [_link(out, picture) for picture in _pictures(out, row)],
+        "pictures": [_link(out, picture) for picture in _pictures(out, row, listed)],
         "state": row.state,
         "verdict": row.verdict,
         "seconds": seconds,
@@ -147,14 +151,25 @@ def _scan(out: Path, row: Row, content: GroupContent) -> dict[str, Any]:
     }
 
 
-def _pictures(out: Path, row: Row) -> Iterator[Path]:
+def _pictures(out: Path, row: Row, listed: Callable[[Path], list[str]]) -> Iterator[Path]:
     """Yield a few pictures of a scan, where its results offer some."""
     folder = out / row.folder
     for place in {folder: None, folder / "figures": None, out / row.folder.partition("/")[0] / "figures": None}:
-        found = [path for path in place.glob("*.png") if path.name.startswith((f"{row.stem}_", f"{row.stem}."))]
+        names = listed(place)
+        found = [name for mark in "._" for name in _beginning_with(f"{row.stem}{mark}", names)]
         if found:
-            yield from sorted(found)[:MOST_PICTURES]
+            yield from (place / name for name in found[:MOST_PICTURES])
             return
+
+
+def _listed(folder: Path) -> list[str]:
+    """Return the names of the pictures in a folder, sorted."""
+    return sorted(path.name for path in folder.glob("*.png"))
+
+
+def _beginning_with(start: str, names: Sequence[str]) -> Sequence[str]:
+    """Return those of sorted names that begin so."""
+    return names[bisect_left(names, start) : bisect_left(names, start + LAST_LETTER)]
 
 
 def _link(out: Path, path: Path) -> str:

@@ -17,8 +17,7 @@ from neuronat.errors import GridError
 from neuronat.labels.scheme import LabelScheme, load_scheme, scheme_names
 from neuronat.measure.overlap import count_jointly, dice_of_counts
 from neuronat.measure.plausible import Finding
-from neuronat.measure.volumes import volume_per_voxel
-from neuronat.space.affine import describe_grid, is_same_grid
+from neuronat.space.affine import describe_grid, is_same_grid, voxel_volume_mm3
 from neuronat.space.volume import LabelMap, Volume
 
 __all__ = [
@@ -44,13 +43,13 @@ class PairAgreement:
     first: str
     second: str
     dice: float | None
-    volumes_mm3: tuple[float, float]
+    volumes_mm3: tuple[float | None, float | None]
 
     @property
     def difference_percent(self) -> float | None:
-        """Difference of the volumes (first - second) in percent of their mean."""
-        total = sum(self.volumes_mm3)
-        return 200 * (self.volumes_mm3[0] - self.volumes_mm3[1]) / total if total else None
+        """Difference of the volumes (first - second) in percent of their mean; None where one is not known."""
+        first, second = self.volumes_mm3
+        return None if first is None or second is None else 200 * (first - second) / (first + second)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +147,7 @@ def measure_agreement(labels: Mapping[str, LabelMap]) -> Agreement | None:
     for name, protocols in groups.items():
         scheme = load_scheme(name) if name in scheme_names() else by_scheme[name].scheme
         mapped = {one: by_scheme[one].scheme.mapped_ids(by_scheme[one].ids, name) for one in protocols}
-        structures += _compare(mapped, scheme, volume_per_voxel(affine))
+        structures += _compare(mapped, scheme, voxel_volume_mm3(affine))
         if not shares:
             shares.append(_shares_of_majority(list(mapped.values())))
     first = next(iter(groups))
@@ -231,7 +230,7 @@ def _compare(
                 first=first,
                 second=second,
                 dice=None if np.isnan(dice[position]) else float(dice[position]),
-                volumes_mm3=(float(both[position, 0]) * voxel_mm3, float(both[position, 1]) * voxel_mm3),
+                volumes_mm3=(_volume_mm3(both[position, 0], voxel_mm3), _volume_mm3(both[position, 1], voxel_mm3)),
             )
             for first, second, dice, both in pairs
         )
@@ -243,6 +242,11 @@ def _compare(
             )
         )
     return found
+
+
+def _volume_mm3(n_voxels: np.int64, voxel_mm3: float) -> float | None:
+    """Return the volume of a structure; None where it was not found."""
+    return float(n_voxels) * voxel_mm3 if n_voxels else None
 
 
 def _apart(pairs: Sequence[PairAgreement]) -> str:

@@ -40,9 +40,9 @@ def fast_classes(ids: NDArray[np.integer], scheme: LabelScheme, *, what: str = "
     Source: ours.
     """
     highest = max(scheme.ids)
-    if ids.size and (int(ids.min()) < 0 or int(ids.max()) > highest):
-        return scheme.classes_of(ids, what=what)
     unknown = 255
+    if scheme.n_classes > unknown or (ids.size and (int(ids.min()) < 0 or int(ids.max()) > highest)):
+        return scheme.classes_of(ids, what=what)
     table = np.full(highest + 1, unknown, np.uint8)
     table[list(scheme.ids)] = np.arange(scheme.n_classes)
     classes: NDArray[np.uint8] = table[ids]

@@ -70,7 +70,7 @@ def verdict_of(findings: Sequence[Finding]) -> str:
     return VERDICTS[max((VERDICTS.index(finding.level) for finding in findings), default=0)]
 
 
-def judge_labels(labels: LabelMap, mask: NDArray[np.bool_]) -> tuple[Finding, ...]:
+def judge_labels(labels: LabelMap, mask: NDArray[np.bool_], fine: LabelMap | None = None) -> tuple[Finding, ...]:
     """Pass a label map through all gates that need no more than the brain mask.
 
     Parameters
@@ -79,6 +79,8 @@ def judge_labels(labels: LabelMap, mask: NDArray[np.bool_]) -> tuple[Finding, ..
         Labels of any scheme; one with a mapping to the 25 structures is judged by these.
     mask : (I, J, K) bool
         Brain mask on the same grid.
+    fine : LabelMap, optional
+        The same labels on the fine grid where their volumes are counted (measure.volumes).
 
     Returns
     -------
@@ -92,14 +94,14 @@ def judge_labels(labels: LabelMap, mask: NDArray[np.bool_]) -> tuple[Finding, ..
     scheme = labels.scheme
     if not labels.ids.any():
         return (Finding("fail", "no voxel carries a label"),)
-    own = () if scheme.name == COMMON else _one_sided(structure_volumes(labels), scheme)
+    own = () if scheme.name == COMMON else _one_sided(structure_volumes(labels, fine), scheme)
     if scheme.name != COMMON and COMMON not in scheme.mappings:
         return own
     box = _box(mask | (labels.ids != 0))
     affine = labels.affine.copy()
     affine[:3, 3] = ijk_to_xyz_mm(labels.affine, np.array([edge.start for edge in box]))
-    common = LabelMap(scheme.mapped_ids(labels.ids, COMMON), labels.affine, load_scheme(COMMON))
-    volumes = judge_volumes(structure_volumes(common))
+    common = labels.mapped(load_scheme(COMMON))
+    volumes = judge_volumes(structure_volumes(common, fine.mapped(common.scheme) if fine else None))
     cropped = LabelMap(common.ids[box], affine, common.scheme)
     return (*volumes, *judge_sides(cropped), *judge_shapes(cropped, mask[box]), *own)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from io import StringIO
 
 from neuronat.errors import GridError, LabelError, UnusableInputError
-from neuronat.labels.scheme import LabelScheme, load_scheme
+from neuronat.labels.scheme import load_scheme
 from neuronat.measure.overlap import dice_per_structure
 from neuronat.measure.surface import surface_per_structure
 from neuronat.measure.volumes import structure_volumes
@@ -69,7 +69,7 @@ def map_together(predicted: LabelMap, reference: LabelMap, *, scheme: str | None
     for target in targets:
         if all(target == s.name or target in s.mappings for s in schemes.values()):
             together = schemes[target] if target in schemes else load_scheme(target)
-            return _mapped(predicted, together), _mapped(reference, together)
+            return predicted.mapped(together), reference.mapped(together)
     wanted = f"both map onto {scheme}" if scheme else "one maps onto the other"
     raise LabelError(
         f"predicted labels are in the scheme {predicted.scheme.name}, reference labels in {reference.scheme.name}; "
@@ -199,10 +199,6 @@ def parse_scores(text: str) -> tuple[StructureScore, ...]:
     if not scores:
         raise UnusableInputError("holds no row; give a table made by neuronat evaluate")
     return tuple(scores.values())
-
-
-def _mapped(label_map: LabelMap, scheme: LabelScheme) -> LabelMap:
-    return LabelMap(label_map.scheme.mapped_ids(label_map.ids, scheme.name), label_map.affine, scheme)
 
 
 def _reoriented(label_map: LabelMap) -> LabelMap:

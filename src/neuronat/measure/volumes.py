@@ -24,7 +24,6 @@ __all__ = [
     "StructureVolume",
     "is_coarse",
     "structure_volumes",
-    "volume_per_voxel",
     "volumes_table",
 ]
 
@@ -45,11 +44,6 @@ class StructureVolume:
     n_voxels: int | None
     volume_mm3: float | None
     reason: str = ""
-
-
-def volume_per_voxel(affine: NDArray[np.float64]) -> float:
-    """Return the volume of one voxel in mm3: |det| of the affine, whatever its flips, rotation or shear."""
-    return voxel_volume_mm3(affine)
 
 
 def is_coarse(affine: NDArray[np.float64]) -> bool:
@@ -98,7 +92,7 @@ def structure_volumes(label_map: LabelMap, fine: LabelMap | None = None) -> tupl
     is_truncated = n_voxels > _counts(classes[1:-1, 1:-1, 1:-1], scheme.n_classes)
     finer = label_map if fine is None else fine
     n_counted = n_voxels if fine is None else _counts(fast_classes(fine.ids, scheme), scheme.n_classes)
-    per_voxel_mm3 = volume_per_voxel(finer.affine)
+    per_voxel_mm3 = voxel_volume_mm3(finer.affine)
     rows = []
     for position, (index, name) in enumerate(zip(scheme.ids, scheme.names, strict=True)):
         n = int(n_voxels[position])

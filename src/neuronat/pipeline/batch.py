@@ -25,7 +25,7 @@ from neuronat.record import make_folder, marker_path, read_marker, sha256_of, wr
 from neuronat.space.loading import naming
 from neuronat.space.memory import peak_memory_bytes
 
-__all__ = ["Outcome", "load_protocols", "place_networks", "run_task", "segment_file", "segment_files"]
+__all__ = ["Outcome", "load_protocols", "place_networks", "run_task", "segment_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -110,14 +110,6 @@ def place_networks(models: Sequence[Model], protocols: Mapping[str, Model], conf
     """Choose threads and device, and return the networks that will calculate there."""
     limit_threads(config.n_threads)
     return Networks(protocols, choose_device(config.device), tuple(models))
-
-
-def segment_file(scan: Path, out: Path, config: SegmentConfig, progress: Progress = no_progress) -> Outcome:
-    """Segment one scan into a folder; its error is raised as it is (see `segment_files`)."""
-    outcome = next(iter(list(segment_files([scan], out, config, progress))))
-    if outcome.failure is not None:
-        raise outcome.failure
-    return outcome
 
 
 def _unchanged(task: Task) -> Outcome:

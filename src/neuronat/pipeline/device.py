@@ -126,6 +126,7 @@ def limit_threads(n_threads: int | None) -> None:
     """
     if n_threads is None:
         return
-    numba.set_num_threads(min(n_threads, numba.get_num_threads()))
+    n_most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    numba.set_num_threads(min(n_threads, n_most))
     torch.set_num_threads(n_threads)  # last: numba, starting its threads, gives OpenMP, and so torch, all cores
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(n_threads)  # type: ignore[no-untyped-call]

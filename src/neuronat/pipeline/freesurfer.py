@@ -34,11 +34,17 @@ def with_freesurfer_ids(result: Result) -> Result:
     for protocol, label_map in result.labels.items():
         target = _target(label_map.scheme)
         if target:
-            scheme = replace(load_scheme(FREESURFER), name=f"{protocol}{FREESURFER}")
-            ids = label_map.scheme.mapped_ids(label_map.ids, target)
-            labels[scheme.name] = LabelMap(ids, label_map.affine, scheme)
-            volumes[scheme.name] = structure_volumes(labels[scheme.name])
+            name = f"{protocol}{FREESURFER}"
+            fine = result.computed[protocol].fine_map() if protocol in result.computed else None
+            labels[name] = _renumbered(label_map, target, name)
+            volumes[name] = structure_volumes(labels[name], _renumbered(fine, target, name) if fine else None)
     return replace(result, labels=labels, volumes=volumes)
+
+
+def _renumbered(labels: LabelMap, target: str, name: str) -> LabelMap:
+    """Return labels in FreeSurfer's ids, by a mapping of their scheme, as a map of a protocol of that name."""
+    ids = labels.scheme.mapped_ids(labels.ids, target)
+    return LabelMap(ids, labels.affine, replace(load_scheme(FREESURFER), name=name))
 
 
 def _target(scheme: LabelScheme) -> str:

@@ -42,13 +42,13 @@ class Networks:
     models: tuple[Model, ...] = ()
 
     def opinions(self, protocol: str) -> tuple[Model, ...]:
-        """Models of whole scans that a DeepNAT hears in its protocol: all at hand that know it."""
+        """Models of whole scans that a DeepNAT hears in its protocol: all at hand that label in it."""
         asked = self.by_protocol[protocol]
         if asked.whole is not None:
             return ()
         ids = asked.schemes[protocol].ids
-        knowing = (model for model in self.models if model.whole is not None and protocol in model.schemes)
-        return tuple(model for model in knowing if model.schemes[protocol].ids == ids)
+        labelling = (model for model in self.models if model.whole is not None and not _is_coarse(model))
+        return tuple(model for model in labelling if protocol in model.schemes and model.schemes[protocol].ids == ids)
 
     @property
     def of_whole_scans(self) -> tuple[Model, ...]:
@@ -110,9 +110,8 @@ def chosen_protocols(models: Sequence[Model], config: SegmentConfig) -> dict[str
     """
     offered: dict[str, Model] = {}
     for model in models:
-        is_coarse = any(stage.step_vox > 1 for stage in model.card.stages.values())
         for protocol in model.schemes:
-            if protocol != BRAIN and not is_coarse:
+            if protocol != BRAIN and not _is_coarse(model):
                 offered.setdefault(protocol, model)
     wanted = config.protocols
     if not wanted and not config.models:
@@ -122,3 +121,8 @@ def chosen_protocols(models: Sequence[Model], config: SegmentConfig) -> dict[str
     if not offered:
         raise UsageError("the named models find brains and label nothing; name one beside them that does")
     return {protocol: offered[protocol] for protocol in wanted or offered}
+
+
+def _is_coarse(model: Model) -> bool:
+    """Tell whether a model sees voxels larger than 1 mm."""
+    return any(stage.step_vox > 1 for stage in model.card.stages.values())

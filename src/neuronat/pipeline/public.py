@@ -145,7 +145,6 @@ def _scan_in_memory(image: Volume | ImageLike, config: SegmentConfig) -> Scan:
         file_format="memory",
         stored_dtype=stored.dtype,
         stored_shape=values.shape,
-        header_spacing_mm=(),
         is_orientation_known=True,
         space_code=1,
     )

@@ -13,9 +13,9 @@ from neuronat.labels.scheme import LabelScheme
 from neuronat.measure.agreement import Agreement
 from neuronat.measure.confidence import Calibration, calibrated, expected_dice
 from neuronat.measure.plausible import Finding, verdict_of
-from neuronat.measure.volumes import StructureVolume
+from neuronat.measure.volumes import StructureVolume, is_coarse
 from neuronat.pipeline.answers import Answer
-from neuronat.prepare.conform import values_to_native
+from neuronat.prepare.conform import labels_to_native, values_to_native
 from neuronat.prepare.scan import PreparedScan, uncrop
 from neuronat.space.affine import voxel_volume_mm3
 from neuronat.space.volume import LabelMap, Probabilities, Volume
@@ -45,6 +45,18 @@ class BrainProbabilities:
         values = calibrated(self.calibration, expected[found], size_ml)
         return {self.scheme.ids[number]: value for number, value in zip(found, values.tolist(), strict=True)}
 
+    def label_map(self) -> LabelMap:
+        """Return the most probable class of each voxel, on the grid of the results."""
+        grid, whole = self.scan.grid, self._labelled()
+        if self.is_native:
+            return LabelMap(labels_to_native(whole, grid), grid.native_affine, self.scheme)
+        return LabelMap(whole, grid.affine, self.scheme)
+
+    def fine_map(self) -> LabelMap | None:
+        """Return the labels on the working grid, where volumes are counted, if the results lie on a coarser grid."""
+        is_finer = self.is_native and is_coarse(self.scan.grid.native_affine)
+        return LabelMap(self._labelled(), self.scan.grid.affine, self.scheme) if is_finer else None
+
     def channels(self) -> Iterator[NDArray[np.float32]]:
         """Yield an (I, J, K) channel per class on the grid of the results."""
         for number, inside in enumerate(self.answer.channels()):
@@ -54,6 +66,12 @@ class BrainProbabilities:
             if number == 0:
                 whole[~uncrop(self.scan.mask, self.scan)] = 1
             yield values_to_native(whole, self.scan.grid) if self.is_native else whole
+
+    def _labelled(self) -> NDArray[np.int32]:
+        """Return the label ids on the working grid."""
+        cropped = np.zeros(self.scan.mask.shape, np.int32)
+        cropped[self.scan.mask] = self.scheme.ids_of(self.answer.classes)
+        return uncrop(cropped, self.scan)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

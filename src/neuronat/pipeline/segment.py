@@ -19,7 +19,7 @@ from neuronat.measure.doubts import (
     tissue_doubts,
 )
 from neuronat.measure.plausible import COMMON, Finding
-from neuronat.measure.volumes import is_coarse, structure_volumes
+from neuronat.measure.volumes import structure_volumes
 from neuronat.nets.store import Model
 from neuronat.pipeline.answers import answer_protocols
 from neuronat.pipeline.finder import find_brain
@@ -141,7 +141,7 @@ def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, prog
     if doubted := _tissue_doubts(prepared, computed):
         doubts += doubted
         _require_brain(doubts, config)
-    labels = {protocol: _label_map(found) for protocol, found in computed.items()}
+    labels = {protocol: found.label_map() for protocol, found in computed.items()}
     progress("measuring", 0.98)
     return _result(inputs, config, networks, computed, labels, doubts)
 
@@ -204,23 +204,6 @@ def _mask(inputs: Inputs) -> NDArray[np.bool_]:
     return inputs.mask
 
 
-def _label_map(found: BrainProbabilities) -> LabelMap:
-    """Take the most probable class of each voxel, back to the grid of the results."""
-    prepared = found.scan
-    cropped = np.zeros(prepared.mask.shape, np.int32)
-    cropped[prepared.mask] = found.scheme.ids_of(found.answer.classes)
-    whole = uncrop(cropped, prepared)
-    if found.is_native:
-        return LabelMap(labels_to_native(whole, prepared.grid), prepared.grid.native_affine, found.scheme)
-    return LabelMap(whole, prepared.grid.affine, found.scheme)
-
-
-def _fine_map(found: BrainProbabilities) -> LabelMap | None:
-    """Return the labels on the working grid if the results lie on a coarser grid; volumes are counted there."""
-    is_finer = found.is_native and is_coarse(found.scan.grid.native_affine)
-    return _label_map(replace(found, is_native=False)) if is_finer else None
-
-
 def _result(
     inputs: Inputs,
     config: SegmentConfig,
@@ -233,7 +216,7 @@ def _result(
     first = next(iter(computed.values())).scan
     is_native = config.space == "native"
     mask = _mask(inputs) if is_native else uncrop(first.mask, first)
-    volumes = {protocol: structure_volumes(found, _fine_map(computed[protocol])) for protocol, found in labels.items()}
+    volumes = {protocol: structure_volumes(found, computed[protocol].fine_map()) for protocol, found in labels.items()}
     cut = dict.fromkeys(doubt for rows in volumes.values() for doubt in border_doubts(rows))
     scan = inputs.scan
     agreement = measure_agreement(labels)

@@ -25,6 +25,7 @@ from neuronat.report.contours import trace_outlines
 from neuronat.report.planes import Plane
 from neuronat.report.png import encode_png
 from neuronat.report.slices import cut_stack, grey_window, shrink_plane, to_pixels
+from neuronat.space.affine import spacing_mm, voxel_volume_mm3
 from neuronat.space.volume import LabelMap, Volume
 
 __all__ = ["PageContent", "Picture", "ProtocolPage", "render_page"]
@@ -121,7 +122,6 @@ def render_page(content: PageContent) -> str:
     """
     protocols = [_protocol_page(content, name, is_first=number == 0) for number, name in enumerate(content.labels)]
     style = _asset("page.css")
-    step_mm = np.sqrt((content.image.affine[:3, :3] ** 2).sum(axis=0))
     return _template().render(
         content=content,
         protocols=protocols,
@@ -131,18 +131,20 @@ def render_page(content: PageContent) -> str:
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         version=__version__,
-        brain_ml=float(np.count_nonzero(content.mask)) * float(np.prod(step_mm)) / 1000,
-        step_mm=step_mm.tolist(),
+        brain_ml=float(np.count_nonzero(content.mask)) * voxel_volume_mm3(content.image.affine) / 1000,
+        step_mm=spacing_mm(content.image.affine).tolist(),
     )
 
 
-def _agreement_rows(agreement: Agreement | None) -> list[tuple[str, float, float, float, str]]:
-    """Rows of the largest group: structure, mean Dice, smallest and largest volume in mm3, who stands apart."""
+def _agreement_rows(agreement: Agreement | None) -> list[tuple[str, float, float | None, float, str]]:
+    """Rows of the largest group: structure, mean Dice, least (None: not found by one) and most mm3, who differs."""
     rows = []
     for structure in agreement.structures if agreement else ():
         volumes = [mm3 for pair in structure.pairs for mm3 in pair.volumes_mm3]
+        known = [mm3 for mm3 in volumes if mm3 is not None]
+        least = min(known) if known == volumes and known else None
         if agreement and structure.scheme == agreement.scheme and structure.mean_dice is not None:
-            rows.append((structure.name, structure.mean_dice, min(volumes), max(volumes), structure.apart))
+            rows.append((structure.name, structure.mean_dice, least, max(known), structure.apart))
     return sorted(rows, key=lambda row: row[1])
 
 

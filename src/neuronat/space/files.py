@@ -111,7 +111,6 @@ def read_volume(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Scan:
         file_format=header.file_format,
         stored_dtype=header.dtype.newbyteorder("="),
         stored_shape=header.extents,
-        header_spacing_mm=header.pixdim,
         is_orientation_known=placement.is_orientation_known,
         space_code=placement.space_code,
         notes=stored.notes,

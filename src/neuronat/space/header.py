@@ -67,11 +67,6 @@ class RawHeader:
         """Bytes of the content up to the last voxel."""
         return self.offset + self.n_voxels * self.dtype.itemsize
 
-    @property
-    def is_scaled(self) -> bool:
-        """Whether stored numbers are not yet the values."""
-        return (self.slope, self.inter) != (1.0, 0.0)
-
 
 def parse_header(head: bytes) -> RawHeader:
     """Read the claims of a NIfTI-1, NIfTI-2, Analyze 7.5 or MGH header.

@@ -49,8 +49,8 @@ class Scan:
     `name` is the file's own name; `warnings` are lines for the user about what may be wrong, `notes` about what
     is only worth knowing. `is_orientation_known` is False where
     the file does not say which side is left. `space_code` is the NIfTI code of the form that was used (0
-    unknown, 1 scanner, 2 aligned, 4 MNI). `header_spacing_mm` is what the header claims beside the affine,
-    `echo_ms` the echo time if it names one.
+    unknown, 1 scanner, 2 aligned, 4 MNI). `echo_ms` is the echo time if the header names
+    one.
     """
 
     name: str
@@ -59,7 +59,6 @@ class Scan:
     file_format: str
     stored_dtype: np.dtype
     stored_shape: tuple[int, ...]
-    header_spacing_mm: tuple[float, ...]
     is_orientation_known: bool
     space_code: int
     notes: tuple[str, ...] = ()

@@ -57,6 +57,10 @@ class LabelMap:
         if not np.issubdtype(self.ids.dtype, np.integer):
             raise ShapeError(f"label ids must be integers; got {self.ids.dtype}")
 
+    def mapped(self, scheme: LabelScheme) -> "LabelMap":
+        """Return the same labels in a scheme that theirs maps onto; LabelError if no mapping to it is known."""
+        return LabelMap(self.scheme.mapped_ids(self.ids, scheme.name), self.affine, scheme)
+
 
 @dataclass(frozen=True, eq=False)
 class Probabilities:
