@@ -17,5 +17,5 @@ def test_the_slurm_example_writes_a_job_that_holds_one_scan_at_a_time(root: Path
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    for words in ("#SBATCH --cpus-per-task=6", "#SBATCH -t 08:00:00", "--nthreads 1 ", "--no-nanny", "--lifetime 7h"):
+    for words in ("#SBATCH --cpus-per-task=6", "#SBATCH -t 08:00:00", "--nthreads 1 ", "--no-nanny", "--lifetime 450m"):
         assert words in done.stdout

@@ -49,7 +49,11 @@ def info(model: str, as_json: bool) -> None:
     if as_json:
         click.echo(write_card(card), nl=False)
         return
-    stages = ", ".join(f"{name} ({spec.architecture}, {spec.n_classes} classes)" for name, spec in card.stages.items())
+    sizes = {
+        name: f"{len(spec.protocols)} protocols" if spec.protocols else f"{spec.n_classes} classes"
+        for name, spec in card.stages.items()
+    }
+    stages = ", ".join(f"{name} ({spec.architecture}, {sizes[name]})" for name, spec in card.stages.items())
     click.echo(f"name         {card.name}, version {card.version}\ndescription  {card.description}")
     click.echo(f"networks     {stages}\nprotocols    {', '.join(card.schemes)}")
     spec = card.scan
