@@ -147,7 +147,7 @@ def read_label_map(path: Path, scheme: LabelScheme, options: ReadOptions = DEFAU
     Source: ours.
     """
     with naming(path):
-        stored = load(path, options, _read_forms)
+        stored = load(path, options, _read_forms, is_scan=False)
         ids = whole_ids(stored.numbers, stored.header.slope, stored.header.inter)
         require_known(ids, scheme)
     return LabelMap(ids, stored.placement.affine, scheme)
@@ -156,7 +156,7 @@ def read_label_map(path: Path, scheme: LabelScheme, options: ReadOptions = DEFAU
 def read_mask(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Volume:
     """Read a mask as a volume of 0 and 1; LabelError unless the file holds 0 and one other value."""
     with naming(path):
-        stored = load(path, options, _read_forms)
+        stored = load(path, options, _read_forms, is_scan=False)
         ids = whole_ids(stored.numbers, stored.header.slope, stored.header.inter)
         found, _ = count_ids(ids)
         if len(found) > 2 or (len(found) == 2 and 0 not in found):
