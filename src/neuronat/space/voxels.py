@@ -15,6 +15,7 @@ from neuronat.labels.scheme import LabelScheme
 __all__ = [
     "count_ids",
     "grey_values",
+    "inside_mask",
     "intensity_warnings",
     "is_label_like",
     "largest_part",
@@ -28,6 +29,7 @@ MOST_BROKEN_SHARE = 0.01
 MOST_LABELS = 512
 LABEL_NEIGHBOUR_SHARE = 0.6
 MOST_SPAN = 65535
+NEARLY_ZERO = 1e-6  # of the other value: what the 32-bit scaling of a header leaves of 0
 
 
 def grey_values(stored: NDArray[Any], slope: float, inter: float) -> NDArray[np.float32]:
@@ -178,6 +180,48 @@ def whole_ids(stored: NDArray[Any], slope: float, inter: float) -> NDArray[np.in
     if n_ids > MOST_LABELS:
         raise LabelError(f"{n_ids} different values; a label map has at most {MOST_LABELS}: give a label map")
     return ids
+
+
+def inside_mask(stored: NDArray[Any], slope: float, inter: float) -> NDArray[np.bool_]:
+    """Return where a mask is not 0, whatever its other value: whole, a fraction, or scaled by its header.
+
+    Parameters
+    ----------
+    stored : (I, J, K) int or float
+        Numbers as stored.
+    slope, inter : float
+        The header's factor and summand.
+
+    Returns
+    -------
+    (I, J, K) bool
+        True inside.
+
+    Raises
+    ------
+    LabelError
+        If there are more than two values, or two of which none is 0.
+
+    Notes
+    -----
+    Source: ours. A mask of floats that is saved under a header of integers becomes 0 and 1.00000006.
+
+    Examples
+    --------
+    >>> inside_mask(np.array([[[0, 255]]], np.uint8), 0.003921569, 0.0).tolist()
+    [[[False, True]]]
+    """
+    wanted = "a mask holds 0 outside and one other value inside; give a mask"
+    low, high = stored.min(), stored.max()
+    if not np.isfinite([low, high]).all() or ((stored != low) & (stored != high)).any():
+        raise LabelError(f"holds more than two values; {wanted}")
+    scaled = float(low) * slope + inter, float(high) * slope + inter
+    if low == high:
+        return np.full(stored.shape, scaled[0] != 0)
+    nearer, further = sorted(scaled, key=abs)
+    if abs(nearer) > NEARLY_ZERO * abs(further):
+        raise LabelError(f"holds {scaled[0]:g} and {scaled[1]:g}; {wanted}")
+    return np.ascontiguousarray(stored != (low if nearer == scaled[0] else high))
 
 
 def count_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
