@@ -130,6 +130,18 @@ def test_other_settings_are_refused_by_name_unless_overwriting(
     assert segment(phantom_files.scan, "-o", out, "--force", "--overwrite", *options).exit_code == 0
 
 
+def test_a_label_map_of_targets_is_not_replaced_unless_overwriting(segment, phantom_files, tmp_path: Path):
+    name = "sub-01_seg-deepnat25"
+    (tmp_path / f"{name}_dseg.mgz").write_bytes(b"of targets")
+    fields = {"version": "1", "inputs": {}, "models": {}, "settings": {}}
+    hashes = {f"{name}_dseg.mgz": hashlib.sha256(b"of targets").hexdigest()}
+    (tmp_path / f"{name}_done.json").write_text(json.dumps(fields | {"outputs": hashes}))
+    refused = segment(phantom_files.scan, "-o", tmp_path, "--force")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert f"{name}_dseg in the output folder is of {name}_done.json; use --overwrite" in refused.stderr
+    assert segment(phantom_files.scan, "-o", tmp_path, "--force", "--overwrite").exit_code == 0
+
+
 def test_another_scan_of_the_same_name_is_refused(segment, phantom_files, tmp_path: Path):
     segment(phantom_files.scan, "-o", tmp_path / "out", "--force")
     image = nibabel.load(phantom_files.scan)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import replace
 
@@ -27,6 +28,13 @@ def tool(monkeypatch) -> TissueTool:
     monkeypatch.setitem(TOOLS, "hmrf", made)
     monkeypatch.setattr("neuronat.prepare.bias._estimate_log_field", lambda values, _: np.zeros_like(values))
     return made
+
+
+def write_finished(marker, output):
+    """Say that a result of one file is whole."""
+    fields = {"version": "1", "inputs": {}, "models": {}, "settings": {}}
+    hashes = {output.name: hashlib.sha256(output.read_bytes()).hexdigest()}
+    marker.write_text(json.dumps(fields | {"outputs": hashes}), encoding="utf-8")
 
 
 def outcomes(*arguments, config=FORCED):
@@ -79,6 +87,26 @@ def test_what_is_done_is_not_done_again_and_what_differs_is_refused(tool, phanto
     with pytest.raises(UsageError, match=r"holds another result of sub-01_seg-hmrf \(settings tool: .*--overwrite"):
         outcomes(scans, ["hmrf"], tmp_path)
     assert outcomes(scans, ["hmrf"], tmp_path, config=replace(FORCED, overwrite=True)) == [("sub-01_seg-hmrf", "done")]
+
+
+def test_a_label_map_of_segment_is_not_replaced_unless_overwriting(phantom_files, tmp_path):
+    scans, label_map = [phantom_files.scan], tmp_path / "sub-01_seg-hmrf_dseg.nii.gz"
+    label_map.write_bytes(b"of segment")
+    write_finished(tmp_path / "sub-01_done.json", label_map)
+    with pytest.raises(
+        UsageError, match=r"^sub-01_seg-hmrf_dseg in the output folder is of sub-01_done\.json; use --over"
+    ):
+        outcomes(scans, ["hmrf"], tmp_path)
+    assert label_map.read_bytes() == b"of segment"
+    assert outcomes(scans, ["hmrf"], tmp_path, config=replace(FORCED, overwrite=True)) == [("sub-01_seg-hmrf", "done")]
+
+
+def test_a_label_map_that_segment_left_unfinished_is_replaced(phantom_files, tmp_path):
+    label_map = tmp_path / "sub-01_seg-hmrf_dseg.nii.gz"
+    label_map.write_bytes(b"of segment")
+    write_finished(tmp_path / "sub-01_done.json", label_map)
+    label_map.write_bytes(b"damaged")
+    assert outcomes([phantom_files.scan], ["hmrf"], tmp_path) == [("sub-01_seg-hmrf", "done")]
 
 
 def test_one_failure_stops_no_other_scan(phantom_files, tmp_path):

@@ -19,7 +19,7 @@ from neuronat.record import (
 )
 from neuronat.space.reading import hash_of_scan
 
-__all__ = ["Task", "plan_task", "plan_tasks", "require_distinct"]
+__all__ = ["Task", "plan_task", "plan_tasks", "require_distinct", "require_unclaimed"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -100,6 +100,20 @@ def require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) ->
             raise UsageError(
                 f"{shown_name(path)}: is in the output folder and could be replaced; choose another folder"
             )
+
+
+def require_unclaimed(name: str, marker: Path, config: SegmentConfig) -> None:
+    """Raise UsageError if a whole result of another command, that of `marker`, has a label map called `name`.
+
+    Notes
+    -----
+    Source: ours. `segment` and `targets` give their label maps names of one kind, and mark their results apart.
+    """
+    there = read_marker(marker)
+    if config.overwrite or there is None or not any(path.startswith(f"{name}.") for path in there.outputs):
+        return
+    if not broken_outputs(there, marker.parent):
+        raise UsageError(f"{name} in the output folder is of {marker.name}; use --overwrite or another folder")
 
 
 def _require_outside(scans: Sequence[Path], out: Path) -> None:

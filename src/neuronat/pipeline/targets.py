@@ -14,7 +14,7 @@ from neuronat import __version__
 from neuronat.errors import NeuronatError, UnusableInputError, UsageError
 from neuronat.labels.scheme import load_scheme
 from neuronat.pipeline.outputs import DISCLAIMER, require_same_tables, staged, write_json, write_table
-from neuronat.pipeline.plan import require_distinct
+from neuronat.pipeline.plan import require_distinct, require_unclaimed
 from neuronat.pipeline.segment import Inputs, prepare_brain, read_inputs
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress
 from neuronat.prepare.conform import labels_to_native
@@ -25,6 +25,7 @@ from neuronat.record import (
     broken_outputs,
     differences,
     make_folder,
+    marker_path,
     read_marker,
     sha256_of,
     shown_name,
@@ -130,7 +131,8 @@ def plan_targets(scan: Path, tools: Sequence[TissueTool], out: Path, config: Seg
     Raises
     ------
     UsageError
-        If the folder holds a result of another scan, tool version or settings, unless it may be overwritten.
+        If the folder holds a result of another scan, tool version or settings, or of `segment` under the same name,
+        unless it may be overwritten.
 
     Notes
     -----
@@ -151,6 +153,7 @@ def _plan(target: Target, out: Path, config: SegmentConfig) -> Target:
     """Look whether what a target wants is there."""
     there = read_marker(_marker_path(target, out))
     if there is None or target.wanted is None or broken_outputs(there, out):
+        require_unclaimed(f"{target.name}_dseg", marker_path(out, stem_of(target.scan)), config)
         return target
     differing = differences(there, target.wanted)
     if differing and not config.overwrite:
