@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -140,6 +141,16 @@ def test_a_label_map_of_targets_is_not_replaced_unless_overwriting(segment, phan
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
     assert f"{name}_dseg in the output folder is of {name}_done.json; use --overwrite" in refused.stderr
     assert segment(phantom_files.scan, "-o", tmp_path, "--force", "--overwrite").exit_code == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_name_of_another_encoding_is_refused_before_the_work(segment, phantom_files, tmp_path: Path, options):
+    scan = tmp_path / os.fsdecode(b"m\xfcller.nii.gz")
+    shutil.copy(phantom_files.scan, scan)
+    done = segment(scan, "-o", tmp_path / "out", "--force", *options)
+    assert (done.exit_code, done.stderr.count("\n")) == (65, 1)
+    assert r"m\udcfcller.nii.gz: its name is not UTF-8; rename it" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_scan_of_the_same_name_is_refused(segment, phantom_files, tmp_path: Path):

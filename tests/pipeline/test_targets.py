@@ -115,6 +115,13 @@ def test_one_failure_stops_no_other_scan(phantom_files, tmp_path):
     assert str(found[0].failure).startswith("nowhere.nii.gz: ")
 
 
+def test_a_name_too_long_for_the_label_map_fails_before_the_tool_runs(phantom_files, tmp_path):
+    scan = tmp_path / ("x" * 240 + ".nii.gz")
+    scan.symlink_to(phantom_files.scan)
+    (found,) = target_files([scan], ["hmrf"], tmp_path / "out", FORCED)
+    assert "names of its outputs would take 264 bytes, and 255 is the limit; give it a shorter" in str(found.failure)
+
+
 def test_a_contrast_that_is_not_t1_is_refused_unless_forced(tmp_path, phantom):
     volume, _, mask = phantom
     affine = volume.affine.copy()

@@ -14,7 +14,7 @@ from neuronat import __version__
 from neuronat.errors import NeuronatError, UnusableInputError, UsageError
 from neuronat.labels.scheme import load_scheme
 from neuronat.pipeline.outputs import DISCLAIMER, require_same_tables, staged, write_json, write_table
-from neuronat.pipeline.plan import require_distinct, require_unclaimed
+from neuronat.pipeline.plan import require_distinct, require_unclaimed, require_usable_name
 from neuronat.pipeline.segment import Inputs, prepare_brain, read_inputs
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress
 from neuronat.prepare.conform import labels_to_native
@@ -139,6 +139,7 @@ def plan_targets(scan: Path, tools: Sequence[TissueTool], out: Path, config: Seg
     Source: ours. A result whose files are missing or changed counts as not there.
     """
     try:
+        require_usable_name(scan, [tool.name for tool in tools])
         inputs = {shown_name(scan): hash_of_scan(scan, config.reading)}
         if config.mask is not None:
             inputs[f"mask {shown_name(config.mask)}"] = hash_of_scan(config.mask)
