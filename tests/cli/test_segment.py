@@ -360,6 +360,15 @@ def test_an_output_folder_that_cannot_be_written_gets_73(segment, phantom_files,
     assert names_in(tmp_path) == ["file"]
 
 
+def test_a_folder_in_the_place_of_a_file_gets_73_and_no_file_is_moved(segment, phantom_files, tmp_path: Path):
+    taken = tmp_path / "sub-01_seg-deepnat25_volumes.tsv"
+    taken.mkdir()
+    done = segment(phantom_files.scan, "-o", tmp_path, "--force")
+    assert (done.exit_code, done.stderr.count("\n")) == (73, 1)
+    assert f"{taken.name}: is a folder where a file is to be written; move it, or choose another" in done.stderr
+    assert names_in(tmp_path) == ["seg-deepnat25_dseg.tsv", taken.name]  # the table is that of all scans
+
+
 def test_a_full_disk_gets_73_and_leaves_nothing(segment, phantom_files, tmp_path: Path, monkeypatch):
     def full(*_arguments, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")

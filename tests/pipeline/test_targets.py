@@ -122,6 +122,13 @@ def test_a_name_too_long_for_the_label_map_fails_before_the_tool_runs(phantom_fi
     assert "names of its outputs would take 264 bytes, and 255 is the limit; give it a shorter" in str(found.failure)
 
 
+def test_a_folder_in_the_place_of_a_sidecar_lets_no_label_map_through(phantom_files, tmp_path):
+    (tmp_path / "sub-01_seg-hmrf_dseg.json").mkdir()
+    (found,) = target_files([phantom_files.scan], ["hmrf"], tmp_path, FORCED)
+    assert "sub-01_seg-hmrf_dseg.json: is a folder where a file is to be written" in str(found.failure)
+    assert [path.name for path in tmp_path.iterdir()] == ["sub-01_seg-hmrf_dseg.json"]
+
+
 def test_a_contrast_that_is_not_t1_is_refused_unless_forced(tmp_path, phantom):
     volume, _, mask = phantom
     affine = volume.affine.copy()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from neuronat import __version__
 from neuronat.errors import NeuronatError, UnusableInputError, UsageError
 from neuronat.labels.scheme import load_scheme
-from neuronat.pipeline.outputs import DISCLAIMER, require_same_tables, staged, write_json, write_table
+from neuronat.pipeline.outputs import DISCLAIMER, move_files, require_same_tables, staged, write_json, write_table
 from neuronat.pipeline.plan import require_distinct, require_unclaimed, require_usable_name
 from neuronat.pipeline.segment import Inputs, prepare_brain, read_inputs
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress
@@ -227,8 +227,7 @@ def _label(target: Target, inputs: Inputs, prepared: PreparedScan, out: Path, co
     with staged(out, target.name) as stage:
         write_label_map(stage / names[0], labels, space_code=inputs.scan.space_code)
         write_json(stage / names[1], sidecar)
-        for name in names:
-            (stage / name).replace(out / name)
+        move_files(names, stage, out)
     write_table(labels.scheme, out)
     names.append(f"seg-{target.tool.name}_dseg.tsv")
     if target.wanted is not None:
