@@ -149,6 +149,15 @@ def test_row_44_unknown_ids_are_listed_with_their_counts(nifti, ids):
 def test_ids_beyond_32_bits_are_refused():
     with pytest.raises(LabelError, match="do not fit 32 bits"):
         whole_ids(np.array([[[0, 2**40]]]), 1.0, 0.0)
+    stored = np.array([[[0, 2**62]]])
+    with pytest.raises(LabelError, match=f"ids from 0 to {2**64} do not fit 32 bits"):  # 0 in 64 bits that wrap around
+        whole_ids(stored, 4.0, 0.0)
+
+
+@pytest.mark.parametrize(("slope", "inter"), [(1e20, 0.0), (-1e20, 0.0), (1.0, 1e20), (2.0**31, 0.0), (0.5, -1e20)])
+def test_a_scaling_beyond_32_bits_is_refused(nifti, slope, inter):
+    with pytest.raises(LabelError, match=r"^scan\.nii\.gz: header scales ids by .* more than 32 bits hold; repair"):
+        read_label_map(nifti(values=np.zeros((4, 5, 6), np.uint8), scl_slope=slope, scl_inter=inter), SCHEME)
 
 
 def test_ids_are_counted_alike_whether_they_lie_close_or_far_apart():

@@ -29,6 +29,7 @@ MOST_BROKEN_SHARE = 0.01
 MOST_LABELS = 512
 LABEL_NEIGHBOUR_SHARE = 0.6
 MOST_SPAN = 65535
+ID_LIMIT = 2**31
 NEARLY_ZERO = 1e-6  # of the other value: what the 32-bit scaling of a header leaves of 0
 
 
@@ -157,29 +158,41 @@ def whole_ids(stored: NDArray[Any], slope: float, inter: float) -> NDArray[np.in
     Raises
     ------
     LabelError
-        If there are fractions, values that are no numbers, or more than 512 different ids.
+        If there are fractions, values that are no numbers, ids or a scaling beyond 32 bits, or more than 512
+        different ids.
 
     Notes
     -----
     Source: ours.
     """
+    if not (abs(slope) < ID_LIMIT and abs(inter) < ID_LIMIT):
+        raise LabelError(
+            f"header scales ids by {slope:g} and adds {inter:g}, more than 32 bits hold; repair the header"
+        )
     is_whole_scaling = slope == int(slope) and inter == int(inter)
     if np.issubdtype(stored.dtype, np.integer) and (slope, inter) == (1.0, 0.0):
         exact: NDArray[Any] = stored
     elif np.issubdtype(stored.dtype, np.integer) and is_whole_scaling:
+        _require_32_bits(*(int(number) * int(slope) + int(inter) for number in (stored.min(), stored.max())))
         exact = stored.astype(np.int64) * int(slope) + int(inter)
     else:
         exact = stored.astype(np.float64) * slope + inter
         n_fractions = int(np.count_nonzero(exact != np.rint(exact)))
         if n_fractions:
             raise LabelError(f"{n_fractions} of {exact.size} voxels hold no whole number; give a label map")
-    if not -(2**31) <= exact.min() <= exact.max() < 2**31:
-        raise LabelError(f"ids from {exact.min()} to {exact.max()} do not fit 32 bits; give a label map")
+    _require_32_bits(exact.min(), exact.max())
     ids = np.ascontiguousarray(exact, np.int32)
     n_ids = len(count_ids(ids)[0])
     if n_ids > MOST_LABELS:
         raise LabelError(f"{n_ids} different values; a label map has at most {MOST_LABELS}: give a label map")
     return ids
+
+
+def _require_32_bits(*ends: Any) -> None:
+    """Raise LabelError if ids, of which these are the smallest and the largest, do not fit 32 bits."""
+    low, high = min(ends), max(ends)
+    if not -ID_LIMIT <= low <= high < ID_LIMIT:
+        raise LabelError(f"ids from {low} to {high} do not fit 32 bits; give a label map")
 
 
 def inside_mask(stored: NDArray[Any], slope: float, inter: float) -> NDArray[np.bool_]:
