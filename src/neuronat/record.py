@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 TEMPORARY_PREFIX = ".neuronat-"
-LONGEST_NAME = 150  # so that a temporary name is none too long for a file system
+LONGEST_NAME = 150  # bytes, so that a temporary name is none too long for a file system
 EXTENSIONS = re.compile(r"(\.nii|\.mgh|\.hdr|\.img)(\.gz)?$|\.mgz$|\.dcm$|\.zip$", re.IGNORECASE)
 ENTITY = re.compile(r"([a-zA-Z]+)-([0-9a-zA-Z+]+)")
 DERIVATIVE_ENTITIES = frozenset({"desc", "space", "res", "den", "seg", "label", "atlas"})
@@ -275,17 +275,22 @@ def zip_entry(name: str) -> zipfile.ZipInfo:
 
 def temporary_name(name: str) -> str:
     """Return a name that nobody else uses for unfinished work that shall once be called `name`."""
-    return f"{TEMPORARY_PREFIX}{name[:LONGEST_NAME]}-{secrets.token_hex(6)}.part"
+    return f"{TEMPORARY_PREFIX}{_shortened(name)}-{secrets.token_hex(6)}.part"
 
 
 def remove_leftovers(folder: Path, names: Collection[str]) -> None:
     """Remove what a killed run left unfinished under these names, which nobody else is working on now."""
     pattern = re.compile(f"{re.escape(TEMPORARY_PREFIX)}(.*)-[0-9a-f]{{12}}\\.part", re.DOTALL)
-    wanted = {name[:LONGEST_NAME] for name in names}
+    wanted = {_shortened(name) for name in names}
     for path in list(folder.iterdir()) if folder.is_dir() else ():
         found = pattern.fullmatch(path.name)
         if found and found[1] in wanted:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _shortened(name: str) -> str:
+    """Cut a name to as many bytes as a temporary one may repeat of it, and no character in two."""
+    return os.fsencode(name)[:LONGEST_NAME].decode("utf-8", "ignore")
 
 
 def _open_temporary(folder: Path, name: str) -> BinaryIO:

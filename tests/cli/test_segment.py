@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -128,6 +129,28 @@ def test_other_settings_are_refused_by_name_unless_overwriting(
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
     assert difference in refused.stderr
     assert segment(phantom_files.scan, "-o", out, "--force", "--overwrite", *options).exit_code == 0
+
+
+def test_a_label_map_of_targets_is_not_replaced_unless_overwriting(segment, phantom_files, tmp_path: Path):
+    name = "sub-01_seg-deepnat25"
+    (tmp_path / f"{name}_dseg.mgz").write_bytes(b"of targets")
+    fields = {"version": "1", "inputs": {}, "models": {}, "settings": {}}
+    hashes = {f"{name}_dseg.mgz": hashlib.sha256(b"of targets").hexdigest()}
+    (tmp_path / f"{name}_done.json").write_text(json.dumps(fields | {"outputs": hashes}))
+    refused = segment(phantom_files.scan, "-o", tmp_path, "--force")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert f"{name}_dseg in the output folder is of {name}_done.json; use --overwrite" in refused.stderr
+    assert segment(phantom_files.scan, "-o", tmp_path, "--force", "--overwrite").exit_code == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_name_of_another_encoding_is_refused_before_the_work(segment, phantom_files, tmp_path: Path, options):
+    scan = tmp_path / os.fsdecode(b"m\xfcller.nii.gz")
+    shutil.copy(phantom_files.scan, scan)
+    done = segment(scan, "-o", tmp_path / "out", "--force", *options)
+    assert (done.exit_code, done.stderr.count("\n")) == (65, 1)
+    assert r"m\udcfcller.nii.gz: its name is not UTF-8; rename it" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_scan_of_the_same_name_is_refused(segment, phantom_files, tmp_path: Path):
@@ -335,6 +358,15 @@ def test_an_output_folder_that_cannot_be_written_gets_73(segment, phantom_files,
         done = segment(phantom_files.scan, "-o", out, "--force")
         assert (done.exit_code, done.stderr.count("\n")) == (73, 1)
     assert names_in(tmp_path) == ["file"]
+
+
+def test_a_folder_in_the_place_of_a_file_gets_73_and_no_file_is_moved(segment, phantom_files, tmp_path: Path):
+    taken = tmp_path / "sub-01_seg-deepnat25_volumes.tsv"
+    taken.mkdir()
+    done = segment(phantom_files.scan, "-o", tmp_path, "--force")
+    assert (done.exit_code, done.stderr.count("\n")) == (73, 1)
+    assert f"{taken.name}: is a folder where a file is to be written; move it, or choose another" in done.stderr
+    assert names_in(tmp_path) == ["seg-deepnat25_dseg.tsv", taken.name]  # the table is that of all scans
 
 
 def test_a_full_disk_gets_73_and_leaves_nothing(segment, phantom_files, tmp_path: Path, monkeypatch):

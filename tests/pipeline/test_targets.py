@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import replace
 
@@ -27,6 +28,13 @@ def tool(monkeypatch) -> TissueTool:
     monkeypatch.setitem(TOOLS, "hmrf", made)
     monkeypatch.setattr("neuronat.prepare.bias._estimate_log_field", lambda values, _: np.zeros_like(values))
     return made
+
+
+def write_finished(marker, output):
+    """Say that a result of one file is whole."""
+    fields = {"version": "1", "inputs": {}, "models": {}, "settings": {}}
+    hashes = {output.name: hashlib.sha256(output.read_bytes()).hexdigest()}
+    marker.write_text(json.dumps(fields | {"outputs": hashes}), encoding="utf-8")
 
 
 def outcomes(*arguments, config=FORCED):
@@ -81,10 +89,44 @@ def test_what_is_done_is_not_done_again_and_what_differs_is_refused(tool, phanto
     assert outcomes(scans, ["hmrf"], tmp_path, config=replace(FORCED, overwrite=True)) == [("sub-01_seg-hmrf", "done")]
 
 
+def test_a_label_map_of_segment_is_not_replaced_unless_overwriting(phantom_files, tmp_path):
+    scans, label_map = [phantom_files.scan], tmp_path / "sub-01_seg-hmrf_dseg.nii.gz"
+    label_map.write_bytes(b"of segment")
+    write_finished(tmp_path / "sub-01_done.json", label_map)
+    with pytest.raises(
+        UsageError, match=r"^sub-01_seg-hmrf_dseg in the output folder is of sub-01_done\.json; use --over"
+    ):
+        outcomes(scans, ["hmrf"], tmp_path)
+    assert label_map.read_bytes() == b"of segment"
+    assert outcomes(scans, ["hmrf"], tmp_path, config=replace(FORCED, overwrite=True)) == [("sub-01_seg-hmrf", "done")]
+
+
+def test_a_label_map_that_segment_left_unfinished_is_replaced(phantom_files, tmp_path):
+    label_map = tmp_path / "sub-01_seg-hmrf_dseg.nii.gz"
+    label_map.write_bytes(b"of segment")
+    write_finished(tmp_path / "sub-01_done.json", label_map)
+    label_map.write_bytes(b"damaged")
+    assert outcomes([phantom_files.scan], ["hmrf"], tmp_path) == [("sub-01_seg-hmrf", "done")]
+
+
 def test_one_failure_stops_no_other_scan(phantom_files, tmp_path):
     found = list(target_files([tmp_path / "nowhere.nii.gz", phantom_files.scan], ["hmrf"], tmp_path / "out", FORCED))
     assert [outcome.state for outcome in found] == ["failed", "done"]
     assert str(found[0].failure).startswith("nowhere.nii.gz: ")
+
+
+def test_a_name_too_long_for_the_label_map_fails_before_the_tool_runs(phantom_files, tmp_path):
+    scan = tmp_path / ("x" * 240 + ".nii.gz")
+    scan.symlink_to(phantom_files.scan)
+    (found,) = target_files([scan], ["hmrf"], tmp_path / "out", FORCED)
+    assert "names of its outputs would take 264 bytes, and 255 is the limit; give it a shorter" in str(found.failure)
+
+
+def test_a_folder_in_the_place_of_a_sidecar_lets_no_label_map_through(phantom_files, tmp_path):
+    (tmp_path / "sub-01_seg-hmrf_dseg.json").mkdir()
+    (found,) = target_files([phantom_files.scan], ["hmrf"], tmp_path, FORCED)
+    assert "sub-01_seg-hmrf_dseg.json: is a folder where a file is to be written" in str(found.failure)
+    assert [path.name for path in tmp_path.iterdir()] == ["sub-01_seg-hmrf_dseg.json"]
 
 
 def test_a_contrast_that_is_not_t1_is_refused_unless_forced(tmp_path, phantom):

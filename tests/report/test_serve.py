@@ -19,7 +19,7 @@ def server(tmp_path: Path) -> Iterator[ViewerServer]:
     report = tmp_path / "x.html"
     report.write_text("<p>report</p>")
     (tmp_path / "secret.txt").write_text("secret")
-    show = Show({"/out/x_seg-a_dseg.nii.gz": labels, "/out/x.html": report}, [{"stem": "x"}])
+    show = Show({"/out/x_seg-a_dseg.nii.gz": labels, "/out/x.html": report}, [{"title": "x"}])
     with open_server(show) as opened:
         thread = threading.Thread(target=opened.serve_forever)
         thread.start()
@@ -51,7 +51,7 @@ def test_the_viewer_and_the_results_come_as_they_are(server: ViewerServer):
         assert (status, len(content) > 100) == (200, True)
         assert "script-src 'self'" in headers["Content-Security-Policy"]
         assert headers["X-Content-Type-Options"] == "nosniff"
-    assert json.loads(ask(server, "/results.json")[2]) == [{"stem": "x"}]
+    assert json.loads(ask(server, "/results.json")[2]) == [{"title": "x"}]
     assert ask(server, "/out/x_seg-a_dseg.nii.gz")[2] == b"\x1f\x8blabels"
     status, headers, content = ask(server, "/out/x.html")
     assert (content, headers["Content-Type"]) == (b"<p>report</p>", "text/html; charset=utf-8")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from neuronat.errors import MissingInputError, UnusableInputError
+from neuronat.errors import MissingInputError, UnusableInputError, UsageError
 from neuronat.report.viewer import ASSETS, plan_show, read_asset
 
 TABLE = "index\tname\tcolor\n0\tBackground\t#000000\n10\tLeft-Thalamus\t#00760e\n"
@@ -28,9 +28,9 @@ def out(tmp_path: Path) -> Path:
 
 def test_results_have_labels_a_background_a_table_and_a_report(out: Path):
     show = plan_show(out)
-    by_stem = {result["stem"]: result for result in show.results}
-    assert list(by_stem) == ["a b&c", "sub-01", "sub-03"]
-    first = by_stem["sub-01"]
+    by_title = {result["title"]: result for result in show.results}
+    assert list(by_title) == ["a b&c", "sub-01", "sub-03/anat/sub-03"]
+    first = by_title["sub-01"]
     assert first["background"] == {
         "name": "sub-01_desc-brain_mask.nii.gz",
         "address": "/out/sub-01_desc-brain_mask.nii.gz",
@@ -41,9 +41,33 @@ def test_results_have_labels_a_background_a_table_and_a_report(out: Path):
         [(0, "Background", "#000000"), (10, "Left-Thalamus", "#00760e")],
     )
     assert first["report"] == "/out/sub-01.html"
-    assert by_stem["sub-03"]["layers"][0]["address"] == "/out/sub-03/anat/sub-03_seg-deepnat25_dseg.nii.gz"
-    assert by_stem["a b&c"]["layers"][0]["address"] == "/out/a%20b%26c_seg-deepnat25_dseg.nii.gz"
+    assert by_title["sub-03/anat/sub-03"]["layers"][0]["address"] == "/out/sub-03/anat/sub-03_seg-deepnat25_dseg.nii.gz"
+    assert by_title["a b&c"]["layers"][0]["address"] == "/out/a%20b%26c_seg-deepnat25_dseg.nii.gz"
     assert json.loads(json.dumps(show.results))
+
+
+def test_equal_stems_in_two_folders_are_two_results(tmp_path: Path):
+    (tmp_path / "seg-a_dseg.tsv").write_text(TABLE)
+    (tmp_path / "sub-01.html").write_text("report of somebody else")
+    for person in ("anna", "bert"):
+        (tmp_path / person).mkdir()
+        for name in ("sub-01_seg-a_dseg.nii.gz", "sub-01_desc-brain_mask.nii.gz", "sub-01.html"):
+            (tmp_path / person / name).write_text(person)
+    (tmp_path / "bert" / "sub-01.html").unlink()
+    shown = [
+        (result["title"], result["background"]["address"], len(result["layers"]), result["report"])
+        for result in plan_show(tmp_path).results
+    ]
+    assert shown == [
+        ("anna/sub-01", "/out/anna/sub-01_desc-brain_mask.nii.gz", 1, "/out/anna/sub-01.html"),
+        ("bert/sub-01", "/out/bert/sub-01_desc-brain_mask.nii.gz", 1, ""),
+    ]
+    scan = tmp_path / "sub-01_T1w.nii.gz"
+    scan.write_text("scan")
+    with pytest.raises(UsageError, match=r"sub-01_T1w\.nii\.gz: could belong to any of anna/sub-01, bert/sub-01; show"):
+        plan_show(tmp_path, [scan])
+    with pytest.raises(UsageError, match=r"sub-01_T1w\.nii\.gz: a second scan of sub-01; name one"):
+        plan_show(tmp_path / "anna", [scan, scan])
 
 
 def test_only_what_is_shown_is_handed_out(out: Path, tmp_path: Path):
@@ -67,7 +91,7 @@ def test_a_link_that_leads_out_of_the_folder_is_no_result(out: Path, tmp_path: P
     secret = tmp_path / "secret_dseg.nii.gz"
     secret.write_text("secret")
     (out / "evil_seg-deepnat25_dseg.nii.gz").symlink_to(secret)
-    assert "evil" not in {result["stem"] for result in plan_show(out).results}
+    assert "evil" not in {result["title"] for result in plan_show(out).results}
 
 
 def test_what_cannot_be_shown_is_said(out: Path, tmp_path: Path):
@@ -80,7 +104,9 @@ def test_what_cannot_be_shown_is_said(out: Path, tmp_path: Path):
         plan_show(out, [tmp_path / "sub-01_T1w.nii"])
     other = tmp_path / "sub-09_T1w.nii"
     other.write_text("scan")
-    with pytest.raises(UnusableInputError, match="there is no result of sub-09; there are a b&c, sub-01, sub-03"):
+    with pytest.raises(
+        UnusableInputError, match="there is no result of sub-09; there are a b&c, sub-01, sub-03/anat/sub-03"
+    ):
         plan_show(out, [other])
     (out / "seg-deepnat25_dseg.tsv").unlink()
     with pytest.raises(UnusableInputError, match=r"label table seg-deepnat25_dseg\.tsv is missing"):

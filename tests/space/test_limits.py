@@ -77,6 +77,8 @@ def test_one_frame_needs_no_choice_and_several_do():
     assert pick_frame((3, 4, 5, 6), 5) == 5
     with pytest.raises(UnusableInputError, match=r"4 dimensions \(3, 4, 5, 6\).*choose one with --frame K, 0 to 5"):
         pick_frame((3, 4, 5, 6), None)
+    with pytest.raises(UnusableInputError, match="needs a mask or a label map of one; save the frame that is meant"):
+        pick_frame((3, 4, 5, 6), None, is_scan=False)
     with pytest.raises(UnusableInputError, match="has 6 frames; frame 6 does not exist"):
         pick_frame((3, 4, 5, 6), 6)
     with pytest.raises(UnusableInputError, match="needs a 3D volume"):

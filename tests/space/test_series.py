@@ -45,6 +45,8 @@ def test_only_words_that_scanners_speak_are_shown(dicom_writer, tmp_path: Path):
         ({"SeriesDescription": "ABC", "AcquisitionContrast": "FLUID_ATTENUATED"}, "FLAIR", False),
         ({"SeriesDescription": "ABC", "AcquisitionContrast": "UNKNOWN"}, "T1", True),
         ({"SeriesDescription": "ABC", "SequenceName": "*tse3d T2"}, "T2", False),
+        ({"SeriesDescription": "ABC", "ProtocolName": "PD study, epilepsy"}, "T1", True),
+        ({"SeriesDescription": "ABC", "ProtocolName": "t1_mprage", "ScanningSequence": "SE"}, "T1", True),
         ({"Modality": "CT"}, "T1", False),
         ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "T1", False),
         ({"BurnedInAnnotation": "YES"}, "T1", False),

@@ -149,6 +149,15 @@ def test_row_44_unknown_ids_are_listed_with_their_counts(nifti, ids):
 def test_ids_beyond_32_bits_are_refused():
     with pytest.raises(LabelError, match="do not fit 32 bits"):
         whole_ids(np.array([[[0, 2**40]]]), 1.0, 0.0)
+    stored = np.array([[[0, 2**62]]])
+    with pytest.raises(LabelError, match=f"ids from 0 to {2**64} do not fit 32 bits"):  # 0 in 64 bits that wrap around
+        whole_ids(stored, 4.0, 0.0)
+
+
+@pytest.mark.parametrize(("slope", "inter"), [(1e20, 0.0), (-1e20, 0.0), (1.0, 1e20), (2.0**31, 0.0), (0.5, -1e20)])
+def test_a_scaling_beyond_32_bits_is_refused(nifti, slope, inter):
+    with pytest.raises(LabelError, match=r"^scan\.nii\.gz: header scales ids by .* more than 32 bits hold; repair"):
+        read_label_map(nifti(values=np.zeros((4, 5, 6), np.uint8), scl_slope=slope, scl_inter=inter), SCHEME)
 
 
 def test_ids_are_counted_alike_whether_they_lie_close_or_far_apart():
@@ -159,10 +168,34 @@ def test_ids_are_counted_alike_whether_they_lie_close_or_far_apart():
         np.testing.assert_array_equal(counts, [2, 1, 3])
 
 
-def test_a_mask_holds_zero_and_one_other_value(nifti, ids):
-    path = nifti(values=(ids > 0).astype(np.uint8) * 255)
-    np.testing.assert_array_equal(read_mask(path).values, ids > 0)
-    with pytest.raises(LabelError, match="holds 4 values; a mask holds 0 outside and one other value inside"):
-        read_mask(nifti(values=ids))
-    with pytest.raises(LabelError, match="holds 2 values"):
-        read_mask(nifti(values=np.where(ids > 0, 2, 1).astype(np.uint8)))
+@pytest.mark.parametrize(
+    ("kind", "inside", "stored_as"),
+    [("u1", 255, "u1"), ("f4", 1, "u1"), ("f4", 1, "i2"), ("f8", 1, "i4"), ("f4", 0.5, "f4"), ("i2", -1, "i2")],
+)
+def test_a_mask_holds_zero_and_one_other_value(tmp_path, ids, kind, inside, stored_as):
+    image = nibabel.Nifti1Image((ids > 0).astype(kind) * np.array(inside, kind), np.diag([1.0, 2, 3, 1]))
+    image.set_data_dtype(stored_as)  # floats under a header of integers get a factor, and 0 or 1 is rounded
+    image.to_filename(tmp_path / "mask.nii")
+    mask = read_mask(tmp_path / "mask.nii").values
+    np.testing.assert_array_equal(mask, ids > 0)
+    assert mask.flags.c_contiguous
+
+
+@pytest.mark.parametrize(("level", "expected"), [(0, 0), (3, 1)])
+def test_a_mask_of_one_value_is_empty_or_full(nifti, ids, level, expected):
+    mask = read_mask(nifti(values=np.full_like(ids, level))).values
+    np.testing.assert_array_equal(mask, np.full(ids.shape, expected))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda ids: ids, "holds more than two values"),
+        (lambda ids: np.where(ids > 0, 2, 1).astype(np.uint8), "holds 1 and 2"),
+        (lambda ids: np.where(ids > 0, 1, 1e-3).astype(np.float32), "holds 0.001 and 1"),
+        (lambda ids: np.where(ids > 0, np.nan, 0).astype(np.float32), "holds more than two values"),
+    ],
+)
+def test_any_other_mask_is_refused(nifti, ids, change, words):
+    with pytest.raises(LabelError, match=f"{words}; a mask holds 0 outside and one other value inside; give a mask"):
+        read_mask(nifti(values=change(ids)))

@@ -69,7 +69,7 @@ def test_row_38_a_name_that_says_another_contrast(refused, grey: np.ndarray, tmp
         ({"Modality": "CT"}, "its sidecar says modality CT"),
         ({"Modality": "PT"}, "its sidecar says modality PT"),
         ({"Modality": "MR", "SeriesDescription": "t2_space_dark-fluid"}, "its sidecar says FLAIR"),
-        ({"ProtocolName": "ep2d_bold_rest"}, "its sidecar says EPI"),
+        ({"SeriesDescription": "ep2d_bold_rest"}, "its sidecar says EPI"),
         ({"EchoTime": 0.09}, "its echo time of 90 ms is not that of a T1"),
     ],
 )

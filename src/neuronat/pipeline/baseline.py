@@ -18,7 +18,7 @@ from neuronat.measure.volumes import is_coarse, structure_volumes, volumes_table
 from neuronat.pipeline.apart import processor_s, run_apart
 from neuronat.pipeline.atlases import RegisteredAtlas, Target, register_atlases
 from neuronat.pipeline.baseline_plan import METHODS, BaselineConfig, Job, plan_baseline, reading_settings
-from neuronat.pipeline.outputs import DISCLAIMER, require_same_tables, staged, write_json, write_table
+from neuronat.pipeline.outputs import DISCLAIMER, move_files, require_same_tables, staged, write_json, write_table
 from neuronat.pipeline.segment import Inputs, read_inputs
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress
 from neuronat.pipeline.targets import prepare_stripped
@@ -190,8 +190,7 @@ def _write(
         write_label_map(stage / files[0], labels, space_code=space_code)
         write_json(stage / files[1], dict(sidecar))
         write_text(stage / files[2], volumes_table(structure_volumes(labels, fine)))
-        for file in files:
-            (stage / file).replace(folder / file)
+        move_files(files, stage, folder)
     write_table(job.protocol, folder)
     return (*files, f"seg-{job.protocol.name}_dseg.tsv")
 

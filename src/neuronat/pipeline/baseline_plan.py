@@ -11,7 +11,7 @@ from neuronat import __version__
 from neuronat.errors import ConfigError, UsageError
 from neuronat.labels.scheme import LabelScheme, load_scheme, scheme_names
 from neuronat.pipeline.atlases import Atlas, AtlasConfig, choose_atlases
-from neuronat.pipeline.plan import require_distinct
+from neuronat.pipeline.plan import require_distinct, require_usable_name
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.prepare.extra import require_package
 from neuronat.prepare.joint import JointConfig
@@ -102,6 +102,7 @@ def plan_baseline(scan: Path, out: Path, baseline: BaselineConfig, config: Segme
         raise UsageError(f"scheme {scheme.name} has no mapping to {protocol.name}; --protocol can be {known}")
     require_package(f"baseline {baseline.method}", "antspyx", "ants")
     require_distinct([scan], out / baseline.method, config)
+    require_usable_name(scan, [protocol.name])
     inputs = {shown_name(scan): hash_of_scan(scan, config.reading)}
     atlases = choose_atlases(baseline.atlases, stem_of(scan), inputs[shown_name(scan)])
     if config.mask is not None:

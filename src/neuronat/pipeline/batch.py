@@ -3,9 +3,10 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from neuronat.pipeline.freesurfer import with_freesurfer_ids
 from neuronat.pipeline.networks import Networks, chosen_protocols, load_models
 from neuronat.pipeline.outputs import require_same_tables, staged, write_luts, write_result
 from neuronat.pipeline.pack import pack_path, write_pack
-from neuronat.pipeline.plan import Task, plan_tasks, require_distinct
+from neuronat.pipeline.plan import Task, plan_tasks, require_distinct, require_unclaimed
 from neuronat.pipeline.report import extras_of
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.segment import read_inputs, segment_scan
@@ -72,7 +73,7 @@ def segment_files(
     ------
     UsageError
         Before anything is computed: two scans would give one name, an output would replace an input, a
-        protocol is unknown, or the folder holds a result of another scan, model, version or settings.
+        protocol is unknown, or the folder holds a result of another scan, model, version or settings, or of `targets`.
     ModelError, UnavailableError, OutputError
         Before anything is computed: the model, the device or the folder cannot be used.
 
@@ -83,6 +84,8 @@ def segment_files(
     require_distinct(scans, out, config)
     models, protocols = load_protocols(config)
     tasks = plan_tasks(scans, out, config, models)
+    for name in _label_maps(tasks, protocols, config):
+        require_unclaimed(f"{name}_dseg", marker_path(out, name), config)
     is_new = not out.exists()
     try:
         networks = None
@@ -110,6 +113,12 @@ def place_networks(models: Sequence[Model], protocols: Mapping[str, Model], conf
     """Choose threads and device, and return the networks that will calculate there."""
     limit_threads(config.n_threads)
     return Networks(protocols, choose_device(config.device), tuple(models))
+
+
+def _label_maps(tasks: Sequence[Task], protocols: Iterable[str], config: SegmentConfig) -> list[str]:
+    """Name the label maps that will be written as files of their own."""
+    stems = [task.stem for task in tasks if not (task.is_done or task.failure or config.is_packed)]
+    return [f"{stem}_seg-{protocol}" for stem, protocol in product(stems, protocols)]
 
 
 def _unchanged(task: Task) -> Outcome:

@@ -21,6 +21,7 @@ from neuronat.space.files import write_channels, write_label_map, write_mask, wr
 __all__ = [
     "DISCLAIMER",
     "label_table",
+    "move_files",
     "require_same_tables",
     "staged",
     "write_json",
@@ -67,7 +68,7 @@ def write_result(
     Raises
     ------
     OutputError
-        If the folder cannot be written to, or has no space left.
+        If the folder cannot be written to, or has no space left, or a folder has the name of a file.
     UsageError
         If a label table of another content is there.
 
@@ -91,8 +92,7 @@ def write_result(
         names = sorted(path.name for path in stage.iterdir())
         for labels in result.labels.values():
             write_table(labels.scheme, tables)
-        for name in names:
-            (stage / name).replace(out / name)
+        move_files(names, stage, out)
     return tuple(out / name for name in names)
 
 
@@ -112,6 +112,15 @@ def staged(out: Path, stem: str) -> Iterator[Path]:
         raise OutputError(f"{shown_name(out)}: cannot be written ({error.strerror}); free space") from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def move_files(names: Sequence[str], stage: Path, out: Path) -> None:
+    """Give staged files their final place; OutputError, and none moved, where a folder bears one of their names."""
+    for name in names:
+        if (out / name).is_dir() and not (out / name).is_symlink():
+            raise OutputError(f"{name}: is a folder where a file is to be written; move it, or choose another folder")
+    for name in names:
+        (stage / name).replace(out / name)
 
 
 def require_same_tables(out: Path, schemes: Sequence[LabelScheme]) -> None:

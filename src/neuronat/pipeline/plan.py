@@ -1,11 +1,11 @@
 """Decide, before anything is computed, what is to do with each scan: it is done, to do, or cannot be done."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from neuronat import __version__
-from neuronat.errors import NeuronatError, UsageError
+from neuronat.errors import NeuronatError, UnusableInputError, UsageError
 from neuronat.nets.store import Model
 from neuronat.pipeline.settings import SegmentConfig, lacks_report, result_settings
 from neuronat.record import (
@@ -19,7 +19,10 @@ from neuronat.record import (
 )
 from neuronat.space.reading import hash_of_scan
 
-__all__ = ["Task", "plan_task", "plan_tasks", "require_distinct"]
+__all__ = ["Task", "plan_task", "plan_tasks", "require_distinct", "require_unclaimed", "require_usable_name"]
+
+MOST_NAME_BYTES = 255  # of a file, on the file systems in use
+LONGEST_KIND = "probseg.nii.gz"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -65,12 +68,14 @@ def plan_tasks(scans: Sequence[Path], out: Path, config: SegmentConfig, models: 
 def plan_task(scan: Path, out: Path, config: SegmentConfig, models: Sequence[Model]) -> Task:
     """Plan one scan (see `plan_tasks`); whether a differing result may be overwritten is left to the caller."""
     stem = stem_of(scan)
+    offered = [protocol for model in models for protocol in model.schemes]
     try:
+        require_usable_name(scan, config.protocols or offered)
         inputs = {shown_name(scan): hash_of_scan(scan, config.reading)}
         if config.mask is not None:
             inputs[f"mask {shown_name(config.mask)}"] = hash_of_scan(config.mask)
     except NeuronatError as error:
-        return Task(scan=scan, stem=stem, failure=error)
+        return Task(scan=scan, stem=shown_name(Path(stem)), failure=error)  # fit for the line that tells it
     hashes = {model.name: model.sha256 for model in models}
     wanted = Marker(version=__version__, inputs=inputs, models=hashes, settings=result_settings(config), outputs={})
     there = read_marker(marker_path(out, stem))
@@ -100,6 +105,39 @@ def require_distinct(scans: Sequence[Path], out: Path, config: SegmentConfig) ->
             raise UsageError(
                 f"{shown_name(path)}: is in the output folder and could be replaced; choose another folder"
             )
+
+
+def require_usable_name(scan: Path, protocols: Iterable[str]) -> None:
+    """Raise UnusableInputError if files cannot be named after a scan and the protocols that label it.
+
+    Notes
+    -----
+    Source: ours. Markers, tables and pages are UTF-8 and hold the name; found after the work, it would be lost.
+    """
+    endings = [f"_seg-{protocol}_{LONGEST_KIND}" for protocol in protocols]
+    try:
+        n_bytes = max(len((stem_of(scan) + ending).encode("utf-8")) for ending in endings)
+    except UnicodeEncodeError as error:
+        raise UnusableInputError(f"{shown_name(scan)}: its name is not UTF-8; rename it") from error
+    if n_bytes > MOST_NAME_BYTES:
+        raise UnusableInputError(
+            f"{shown_name(scan)}: names of its outputs would take {n_bytes} bytes, and {MOST_NAME_BYTES} is the limit; "
+            "give it a shorter name"
+        )
+
+
+def require_unclaimed(name: str, marker: Path, config: SegmentConfig) -> None:
+    """Raise UsageError if a whole result of another command, that of `marker`, has a label map called `name`.
+
+    Notes
+    -----
+    Source: ours. `segment` and `targets` give their label maps names of one kind, and mark their results apart.
+    """
+    there = read_marker(marker)
+    if config.overwrite or there is None or not any(path.startswith(f"{name}.") for path in there.outputs):
+        return
+    if not broken_outputs(there, marker.parent):
+        raise UsageError(f"{name} in the output folder is of {marker.name}; use --overwrite or another folder")
 
 
 def _require_outside(scans: Sequence[Path], out: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuronat.errors import UnusableInputError
+from neuronat.errors import GridError, UnusableInputError
 from neuronat.measure.agreement import measure_agreement
 from neuronat.measure.doubts import (
     border_doubts,
@@ -36,7 +36,7 @@ from neuronat.space.files import read_mask
 from neuronat.space.loading import naming
 from neuronat.space.reading import read_scan
 from neuronat.space.scan import ReadOptions, Scan
-from neuronat.space.volume import LabelMap
+from neuronat.space.volume import LabelMap, Volume
 
 __all__ = ["Inputs", "mask_of", "prepare_brain", "read_inputs", "segment_scan"]
 
@@ -82,13 +82,24 @@ def read_inputs(path: Path, config: SegmentConfig) -> Inputs:
 def mask_of(path: Path, scan: Scan, config: SegmentConfig) -> NDArray[np.bool_] | None:
     """Return the brain mask (I, J, K) of a scan, none for a raw head; errors as in `read_inputs`."""
     if config.mask is not None:
-        given = read_mask(config.mask, ReadOptions(max_voxels=config.reading.max_voxels))
+        given = _read_mask(config.mask, config.reading)
         with naming(config.mask):
             return require_mask(given, scan.volume, force=config.force)
     with naming(path):
         if config.stripped == "no" or (config.stripped == "auto" and is_raw_head(scan.volume)):
             return None
         return require_stripped_mask(scan.volume, is_declared=config.stripped == "yes", force=config.force)
+
+
+def _read_mask(path: Path, reading: ReadOptions) -> Volume:
+    """Read a mask as its scan is read, for it lies as the scan does; a form that only the scan has is left out."""
+    options = replace(reading, frame=None, series=None)
+    try:
+        return read_mask(path, options)
+    except GridError:
+        if options.use_form is None:
+            raise
+        return read_mask(path, replace(options, use_form=None))
 
 
 def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, progress: Progress = no_progress) -> Result:

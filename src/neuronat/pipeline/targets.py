@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from neuronat import __version__
 from neuronat.errors import NeuronatError, UnusableInputError, UsageError
 from neuronat.labels.scheme import load_scheme
-from neuronat.pipeline.outputs import DISCLAIMER, require_same_tables, staged, write_json, write_table
-from neuronat.pipeline.plan import require_distinct
+from neuronat.pipeline.outputs import DISCLAIMER, move_files, require_same_tables, staged, write_json, write_table
+from neuronat.pipeline.plan import require_distinct, require_unclaimed, require_usable_name
 from neuronat.pipeline.segment import Inputs, prepare_brain, read_inputs
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress
 from neuronat.prepare.conform import labels_to_native
@@ -25,6 +25,7 @@ from neuronat.record import (
     broken_outputs,
     differences,
     make_folder,
+    marker_path,
     read_marker,
     sha256_of,
     shown_name,
@@ -130,13 +131,15 @@ def plan_targets(scan: Path, tools: Sequence[TissueTool], out: Path, config: Seg
     Raises
     ------
     UsageError
-        If the folder holds a result of another scan, tool version or settings, unless it may be overwritten.
+        If the folder holds a result of another scan, tool version or settings, or of `segment` under the same name,
+        unless it may be overwritten.
 
     Notes
     -----
     Source: ours. A result whose files are missing or changed counts as not there.
     """
     try:
+        require_usable_name(scan, [tool.name for tool in tools])
         inputs = {shown_name(scan): hash_of_scan(scan, config.reading)}
         if config.mask is not None:
             inputs[f"mask {shown_name(config.mask)}"] = hash_of_scan(config.mask)
@@ -151,6 +154,7 @@ def _plan(target: Target, out: Path, config: SegmentConfig) -> Target:
     """Look whether what a target wants is there."""
     there = read_marker(_marker_path(target, out))
     if there is None or target.wanted is None or broken_outputs(there, out):
+        require_unclaimed(f"{target.name}_dseg", marker_path(out, stem_of(target.scan)), config)
         return target
     differing = differences(there, target.wanted)
     if differing and not config.overwrite:
@@ -223,8 +227,7 @@ def _label(target: Target, inputs: Inputs, prepared: PreparedScan, out: Path, co
     with staged(out, target.name) as stage:
         write_label_map(stage / names[0], labels, space_code=inputs.scan.space_code)
         write_json(stage / names[1], sidecar)
-        for name in names:
-            (stage / name).replace(out / name)
+        move_files(names, stage, out)
     write_table(labels.scheme, out)
     names.append(f"seg-{target.tool.name}_dseg.tsv")
     if target.wanted is not None:

@@ -1,6 +1,7 @@
 """What the interactive viewer may show of a folder of results: planned first, plain data; `serve` hands it out.
 
-Every file gets an **address** of its own. What has none is not there for a browser, whatever its path.
+Every file gets an **address** of its own. What has none is not there for a browser, whatever its path. A result is
+known by its **title**: the folder below the one that is shown, and the stem. Equal stems in two folders are two people.
 """
 
 import csv
@@ -8,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from io import StringIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from neuronat.errors import MissingInputError, UnusableInputError
+from neuronat.errors import MissingInputError, UnusableInputError, UsageError
 from neuronat.record import shown_name, stem_of
 
 __all__ = ["ASSETS", "Show", "plan_show", "read_asset"]
@@ -54,6 +55,8 @@ def plan_show(out: Path, scans: Sequence[Path] = ()) -> Show:
         If the folder or a scan is not there.
     UnusableInputError
         If the folder holds no label map, or a scan belongs to none of them.
+    UsageError
+        If a scan could belong to several results, or two scans to one.
 
     Notes
     -----
@@ -65,12 +68,12 @@ def plan_show(out: Path, scans: Sequence[Path] = ()) -> Show:
     for path in sorted(out.rglob("*_dseg.*")):
         stem, mark, _ = path.name.partition("_seg-")
         if mark and path.name.endswith(IMAGES) and _is_inside(path, out):
-            maps.setdefault(stem, []).append(path)
+            maps.setdefault((path.parent.relative_to(out) / stem).as_posix(), []).append(path)
     if not maps:
         raise UnusableInputError(f"{shown_name(out)}: holds no label map (*_seg-*_dseg.*); segment a scan first")
-    by_stem = _scans_by_stem(scans, maps)
+    by_title = _scans_by_title(scans, maps)
     handed: dict[str, Path] = {}
-    results = [_result(stem, paths, by_stem.get(stem), out, handed) for stem, paths in maps.items()]
+    results = [_result(title, paths, by_title.get(title), out, handed) for title, paths in maps.items()]
     return Show(handed, results)
 
 
@@ -79,9 +82,9 @@ def read_asset(name: str) -> bytes:
     return (files("neuronat.report") / "assets" / name).read_bytes()
 
 
-def _result(stem: str, paths: Sequence[Path], scan: Path | None, out: Path, handed: dict[str, Path]) -> dict[str, Any]:
+def _result(title: str, paths: Sequence[Path], scan: Path | None, out: Path, handed: dict[str, Path]) -> dict[str, Any]:
     """Describe one scan's results, and add the files to those handed out."""
-    layers = []
+    layers, folder, stem = [], paths[0].parent, PurePosixPath(title).name
     for path in paths:
         protocol = path.name.partition("_seg-")[2].partition("_dseg.")[0]
         address = _hand_out(path, out, handed)
@@ -89,14 +92,14 @@ def _result(stem: str, paths: Sequence[Path], scan: Path | None, out: Path, hand
             {"protocol": protocol, "name": path.name, "address": address, "table": _table(path, protocol, out)}
         )
     background = scan or next(
-        (m for m in sorted(paths[0].parent.glob(f"{stem}_desc-brain_mask.*")) if m.name.endswith(IMAGES)), paths[0]
+        (m for m in sorted(folder.glob(f"{stem}_desc-brain_mask.*")) if m.name.endswith(IMAGES)), paths[0]
     )
-    report = next((page for page in (paths[0].parent / f"{stem}.html", out / f"{stem}.html") if page.is_file()), None)
+    report = folder / f"{stem}.html"
     return {
-        "stem": stem,
+        "title": title,
         "background": {"name": background.name, "address": _hand_out(background, out, handed)},
         "layers": layers,
-        "report": _hand_out(report, out, handed) if report else "",
+        "report": _hand_out(report, out, handed) if report.is_file() else "",
     }
 
 
@@ -120,18 +123,24 @@ def _table(path: Path, protocol: str, out: Path) -> list[tuple[int, str, str]]:
     raise UnusableInputError(f"{shown_name(path)}: its label table {name} is missing; segment the scan again")
 
 
-def _scans_by_stem(scans: Sequence[Path], maps: Mapping[str, object]) -> dict[str, Path]:
-    """Say which scan belongs to which results."""
-    by_stem: dict[str, Path] = {}
+def _scans_by_title(scans: Sequence[Path], maps: Mapping[str, object]) -> dict[str, Path]:
+    """Say which scan belongs to which result."""
+    by_title: dict[str, Path] = {}
     for scan in scans:
         if not scan.is_file():
             raise MissingInputError(f"{shown_name(scan)}: no such file; name the scan that was segmented")
-        if stem_of(scan) not in maps:
-            raise UnusableInputError(
-                f"{shown_name(scan)}: there is no result of {stem_of(scan)}; there are {', '.join(maps)}"
+        stem = stem_of(scan)
+        fitting = [title for title in maps if PurePosixPath(title).name == stem]
+        if not fitting:
+            raise UnusableInputError(f"{shown_name(scan)}: there is no result of {stem}; there are {', '.join(maps)}")
+        if len(fitting) > 1:
+            raise UsageError(
+                f"{shown_name(scan)}: could belong to any of {', '.join(fitting)}; show the folder of one of them"
             )
-        by_stem[stem_of(scan)] = scan
-    return by_stem
+        if fitting[0] in by_title:
+            raise UsageError(f"{shown_name(scan)}: a second scan of {fitting[0]}; name one")
+        by_title[fitting[0]] = scan
+    return by_title
 
 
 def _is_inside(path: Path, out: Path) -> bool:

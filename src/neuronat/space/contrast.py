@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["contrast_objection", "is_ct_like", "named_contrast"]
+__all__ = ["contrast_objection", "is_ct_like", "named_contrast", "told_contrast"]
 
 LONGEST_ECHO_MS = 30.0
 MOST_SIDECAR_BYTES = 1 << 20
@@ -21,21 +21,21 @@ SUFFIXES = {  # the last word of a file name; PD alone may be a disease
     "t2starw": "susceptibility", "swi": "susceptibility", "bold": "EPI", "epi": "EPI", "sbref": "EPI", "asl": "EPI",
     "dwi": "diffusion", "adc": "diffusion", "tof": "angiography", "angio": "angiography", "ct": "CT", "pet": "PET",
 }  # fmt: skip
-SIDECAR_WORDS = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
+SERIES_WORDS = ("SeriesDescription", "SequenceName", "PulseSequenceName", "PulseSequenceType")
 
-WORDS = (
+WORDS = (  # closed where words of every day begin alike: epilepsy, perfect, tracer, diffuse, angioma
     ("FLAIR", r"flair|dark.?fluid|(?<![a-z])tirm"),
-    ("angiography", r"(?<![a-z])tof(?![a-z])|angio|(?<![a-z])mr[av](?![a-z])"),
+    ("angiography", r"(?<![a-z])tof(?![a-z])|angio(gr[a-z]+)?(?![a-z])|(?<![a-z])mr[av](?![a-z])"),
     ("susceptibility", r"(?<![a-z])(swi|swan|qsm)(?![a-z])|t2.?star|t2\*"),
-    ("diffusion", r"(?<![a-z])(dwi|dti|adc|trace)|diff"),
-    ("EPI", r"(?<![a-z])(bold|fmri|epi|ep2d|asl|pcasl|perf)"),
+    ("diffusion", r"(?<![a-z])(dwi|dti|(adc|tracew?|diff)(?![a-z]))|diffusion"),
+    ("EPI", r"(?<![a-z])(fmri|ep2d|pc?asl|(bold|epi|asl|perf)(?![a-z])|perfusion)"),
     ("a field map", r"(?<![a-z])b[01].?map|field.?map|gre_field"),
     ("a localizer", r"(?<![a-z])loc(?![a-z])|localiz|localis|scout|survey|3.?plane"),
     ("a quantitative map", r"t[12].?map|t1.?rho"),
     ("T2", r"t2(?!\d|.?star|\*|.?map)"),
     ("PD", r"(?<![a-z])pdw?(?![a-z])|proton.?dens"),
     ("CT", r"(?<![a-z])ct(?![a-z])"),
-    ("PET", r"(?<![a-z])pet(?![a-z])"),
+    ("PET", r"(?<![a-z])pet(?![a-z]|.?mr)"),
     ("T1", r"t1(?!\d|.?map|.?rho)|mp2?.?rage|(?<![a-z])(mpr|f?spgr|bravo|tfl3d)"),
 )
 
@@ -69,6 +69,33 @@ def named_contrast(text: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def told_contrast(series: str, protocol: str) -> str | None:
+    """Return the contrast that the words of a series name; the name of its protocol may only support a T1.
+
+    Parameters
+    ----------
+    series : str
+        Description and sequence of the series.
+    protocol : str
+        Name of the protocol: on many scanners that of the whole session, and of the question that it shall answer.
+
+    Returns
+    -------
+    str or None
+        As `named_contrast`.
+
+    Notes
+    -----
+    Source: ours; decision 0016.
+
+    Examples
+    --------
+    >>> [told_contrast(*words) for words in (("t2_tse", ""), ("", "PD study"), ("scan", "mprage"), ("t2", "t1"))]
+    ['T2', None, 'T1', None]
+    """
+    return named_contrast(f"{series} {protocol}" if named_contrast(protocol) == "T1" else series)
+
+
 def contrast_objection(path: Path, echo_ms: float | None) -> str:
     """Say why a file is not T1-weighted, by its name, its echo time and the sidecar beside it.
 
@@ -93,9 +120,11 @@ def contrast_objection(path: Path, echo_ms: float | None) -> str:
     if words and words[-1] in SUFFIXES and named_contrast(words[-1]) != "T1" and "t1w" not in words:
         return f"its name says {SUFFIXES[words[-1]]}"
     sidecar = _sidecar(path.with_name(f"{stem}.json"))
-    if str(sidecar.get("Modality", "MR")).upper() not in ("MR", "MRI"):
-        return f"its sidecar says modality {re.sub('[^A-Z]', '', str(sidecar['Modality']).upper())[:8]}"
-    told = named_contrast(" ".join(str(sidecar.get(key, "")) for key in SIDECAR_WORDS))
+    modality = re.sub("[^A-Z]", "", str(sidecar.get("Modality") or "").upper()) or "MR"
+    if modality not in ("MR", "MRI"):
+        return f"its sidecar says modality {modality[:8]}"
+    series = " ".join(str(sidecar.get(key) or "") for key in SERIES_WORDS)
+    told = told_contrast(series, str(sidecar.get("ProtocolName") or ""))
     if told not in (None, "T1"):
         return f"its sidecar says {told}"
     echo_s = sidecar.get("EchoTime")

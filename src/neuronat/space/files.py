@@ -22,7 +22,7 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from neuronat import __version__
-from neuronat.errors import LabelError, UnusableInputError
+from neuronat.errors import UnusableInputError
 from neuronat.labels.scheme import LabelScheme
 from neuronat.record import shown_name
 from neuronat.space.geometry import Forms, default_mgh_affine, grid_warnings
@@ -32,8 +32,8 @@ from neuronat.space.output import output_format, smallest_type, write_image
 from neuronat.space.scan import ReadOptions, Scan
 from neuronat.space.volume import LabelMap, Probabilities, Volume
 from neuronat.space.voxels import (
-    count_ids,
     grey_values,
+    inside_mask,
     intensity_warnings,
     is_label_like,
     mend,
@@ -147,7 +147,7 @@ def read_label_map(path: Path, scheme: LabelScheme, options: ReadOptions = DEFAU
     Source: ours.
     """
     with naming(path):
-        stored = load(path, options, _read_forms)
+        stored = load(path, options, _read_forms, is_scan=False)
         ids = whole_ids(stored.numbers, stored.header.slope, stored.header.inter)
         require_known(ids, scheme)
     return LabelMap(ids, stored.placement.affine, scheme)
@@ -156,12 +156,9 @@ def read_label_map(path: Path, scheme: LabelScheme, options: ReadOptions = DEFAU
 def read_mask(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Volume:
     """Read a mask as a volume of 0 and 1; LabelError unless the file holds 0 and one other value."""
     with naming(path):
-        stored = load(path, options, _read_forms)
-        ids = whole_ids(stored.numbers, stored.header.slope, stored.header.inter)
-        found, _ = count_ids(ids)
-        if len(found) > 2 or (len(found) == 2 and 0 not in found):
-            raise LabelError(f"holds {len(found)} values; a mask holds 0 outside and one other value inside")
-    return Volume((ids != 0).astype(np.float32), stored.placement.affine)
+        stored = load(path, options, _read_forms, is_scan=False)
+        mask = inside_mask(stored.numbers, stored.header.slope, stored.header.inter)
+    return Volume(mask.astype(np.float32), stored.placement.affine)
 
 
 def write_volume(path: Path, volume: Volume, *, space_code: int = 1) -> None:

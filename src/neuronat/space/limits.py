@@ -18,8 +18,8 @@ BOMB_RATIO = 1000
 SLACK_BYTES = 1 << 20
 
 
-def pick_frame(extents: tuple[int, ...], frame: int | None) -> int:
-    """Return which 3D frame to read; refuse a file of several unless one is chosen.
+def pick_frame(extents: tuple[int, ...], frame: int | None, *, is_scan: bool = True) -> int:
+    """Return which 3D frame to read; refuse a file of several unless one is chosen, which users can for a scan.
 
     Raises
     ------
@@ -34,10 +34,10 @@ def pick_frame(extents: tuple[int, ...], frame: int | None) -> int:
     if len(extents) < 3:
         raise UnusableInputError(f"has {len(extents)} dimensions {extents}; neuronat needs a 3D volume")
     if frame is None and n_frames > 1:
-        raise UnusableInputError(
-            f"has {len(extents)} dimensions {extents}; neuronat labels one 3D volume at a time; "
-            f"choose one with --frame K, 0 to {n_frames - 1}"
-        )
+        advice = f"labels one 3D volume at a time; choose one with --frame K, 0 to {n_frames - 1}"
+        if not is_scan:
+            advice = "needs a mask or a label map of one; save the frame that is meant as a file of its own"
+        raise UnusableInputError(f"has {len(extents)} dimensions {extents}; neuronat {advice}")
     if frame is not None and frame >= n_frames:
         raise UnusableInputError(f"has {n_frames} frames; frame {frame} does not exist; choose 0 to {n_frames - 1}")
     return frame or 0

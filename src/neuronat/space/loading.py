@@ -52,7 +52,7 @@ def naming(path: Path) -> Iterator[None]:
         raise MissingInputError(f"{name}: cannot be read ({reason}); check path and permissions") from error
 
 
-def load(path: Path, options: ReadOptions, read_forms: FormReader) -> Stored:
+def load(path: Path, options: ReadOptions, read_forms: FormReader, *, is_scan: bool = True) -> Stored:
     """Load one 3D frame.
 
     Parameters
@@ -63,6 +63,8 @@ def load(path: Path, options: ReadOptions, read_forms: FormReader) -> Stored:
         Frame, form and limits.
     read_forms : callable
         Takes the header's bytes and claims; returns its matrices and the lines that the reader logged.
+    is_scan : bool
+        Grey values; else a mask or a label map, of which no option picks a frame.
 
     Returns
     -------
@@ -86,7 +88,7 @@ def load(path: Path, options: ReadOptions, read_forms: FormReader) -> Stored:
         image_path = partner_of(path, ".img")
     elif not header.is_pair:
         image_path = head_path
-    frame = pick_frame(header.extents, options.frame)
+    frame = pick_frame(header.extents, options.frame, is_scan=is_scan)
     shape = (header.extents[0], header.extents[1], header.extents[2])
     require_readable_size(
         header,

@@ -16,7 +16,7 @@ from typing import Any
 
 from neuronat.errors import MissingInputError, UnavailableError, UsageError
 from neuronat.record import shown_name
-from neuronat.space.contrast import named_contrast
+from neuronat.space.contrast import told_contrast
 
 __all__ = ["Image", "Series", "dicom_files", "list_series"]
 
@@ -186,9 +186,7 @@ def _joined(parts: list[Series]) -> Series:
 
 def _series(path: Path, head: Any) -> Series:
     """Read the header of one file as that of a series of its own."""
-    text = " ".join(
-        _text(head, tag) for tag in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
-    )
+    said = " ".join(_text(head, tag) for tag in ("SeriesDescription", "SequenceName", "PulseSequenceName"))
     return Series(
         uid=str(head.SeriesInstanceUID),
         number=_whole(head, "SeriesNumber"),
@@ -196,7 +194,7 @@ def _series(path: Path, head: Any) -> Series:
         modality=_text(head, "Modality"),
         kind=tuple(str(word).upper() for word in _many(head, "ImageType")),
         words=_spoken(_text(head, "SeriesDescription")),
-        contrast=named_contrast(text) or _contrast_by_timing(head),
+        contrast=told_contrast(said, _text(head, "ProtocolName")) or _contrast_by_timing(head),
         acquisition=_text(head, "MRAcquisitionType"),
         has_text=_text(head, "BurnedInAnnotation") == "YES",
         name_words=_name_words(_text(head, "PatientName")),

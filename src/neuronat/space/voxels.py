@@ -15,6 +15,7 @@ from neuronat.labels.scheme import LabelScheme
 __all__ = [
     "count_ids",
     "grey_values",
+    "inside_mask",
     "intensity_warnings",
     "is_label_like",
     "largest_part",
@@ -28,6 +29,8 @@ MOST_BROKEN_SHARE = 0.01
 MOST_LABELS = 512
 LABEL_NEIGHBOUR_SHARE = 0.6
 MOST_SPAN = 65535
+ID_LIMIT = 2**31
+NEARLY_ZERO = 1e-6  # of the other value: what the 32-bit scaling of a header leaves of 0
 
 
 def grey_values(stored: NDArray[Any], slope: float, inter: float) -> NDArray[np.float32]:
@@ -155,29 +158,83 @@ def whole_ids(stored: NDArray[Any], slope: float, inter: float) -> NDArray[np.in
     Raises
     ------
     LabelError
-        If there are fractions, values that are no numbers, or more than 512 different ids.
+        If there are fractions, values that are no numbers, ids or a scaling beyond 32 bits, or more than 512
+        different ids.
 
     Notes
     -----
     Source: ours.
     """
+    if not (abs(slope) < ID_LIMIT and abs(inter) < ID_LIMIT):
+        raise LabelError(
+            f"header scales ids by {slope:g} and adds {inter:g}, more than 32 bits hold; repair the header"
+        )
     is_whole_scaling = slope == int(slope) and inter == int(inter)
     if np.issubdtype(stored.dtype, np.integer) and (slope, inter) == (1.0, 0.0):
         exact: NDArray[Any] = stored
     elif np.issubdtype(stored.dtype, np.integer) and is_whole_scaling:
+        _require_32_bits(*(int(number) * int(slope) + int(inter) for number in (stored.min(), stored.max())))
         exact = stored.astype(np.int64) * int(slope) + int(inter)
     else:
         exact = stored.astype(np.float64) * slope + inter
         n_fractions = int(np.count_nonzero(exact != np.rint(exact)))
         if n_fractions:
             raise LabelError(f"{n_fractions} of {exact.size} voxels hold no whole number; give a label map")
-    if not -(2**31) <= exact.min() <= exact.max() < 2**31:
-        raise LabelError(f"ids from {exact.min()} to {exact.max()} do not fit 32 bits; give a label map")
+    _require_32_bits(exact.min(), exact.max())
     ids = np.ascontiguousarray(exact, np.int32)
     n_ids = len(count_ids(ids)[0])
     if n_ids > MOST_LABELS:
         raise LabelError(f"{n_ids} different values; a label map has at most {MOST_LABELS}: give a label map")
     return ids
+
+
+def _require_32_bits(*ends: Any) -> None:
+    """Raise LabelError if ids, of which these are the smallest and the largest, do not fit 32 bits."""
+    low, high = min(ends), max(ends)
+    if not -ID_LIMIT <= low <= high < ID_LIMIT:
+        raise LabelError(f"ids from {low} to {high} do not fit 32 bits; give a label map")
+
+
+def inside_mask(stored: NDArray[Any], slope: float, inter: float) -> NDArray[np.bool_]:
+    """Return where a mask is not 0, whatever its other value: whole, a fraction, or scaled by its header.
+
+    Parameters
+    ----------
+    stored : (I, J, K) int or float
+        Numbers as stored.
+    slope, inter : float
+        The header's factor and summand.
+
+    Returns
+    -------
+    (I, J, K) bool
+        True inside.
+
+    Raises
+    ------
+    LabelError
+        If there are more than two values, or two of which none is 0.
+
+    Notes
+    -----
+    Source: ours. A mask of floats that is saved under a header of integers becomes 0 and 1.00000006.
+
+    Examples
+    --------
+    >>> inside_mask(np.array([[[0, 255]]], np.uint8), 0.003921569, 0.0).tolist()
+    [[[False, True]]]
+    """
+    wanted = "a mask holds 0 outside and one other value inside; give a mask"
+    low, high = stored.min(), stored.max()
+    if not np.isfinite([low, high]).all() or ((stored != low) & (stored != high)).any():
+        raise LabelError(f"holds more than two values; {wanted}")
+    scaled = float(low) * slope + inter, float(high) * slope + inter
+    if low == high:
+        return np.full(stored.shape, scaled[0] != 0)
+    nearer, further = sorted(scaled, key=abs)
+    if abs(nearer) > NEARLY_ZERO * abs(further):
+        raise LabelError(f"holds {scaled[0]:g} and {scaled[1]:g}; {wanted}")
+    return np.ascontiguousarray(stored != (low if nearer == scaled[0] else high))
 
 
 def count_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -64,7 +64,7 @@ function tell(event) {
 async function start() {
   await viewer.attachToCanvas(part("canvas"));
   shown.results = await (await fetch("/results.json")).json();
-  fill(part("scan"), shown.results.map((result) => result.stem));
+  fill(part("scan"), shown.results.map((result) => result.title));
   part("scan").onchange = chooseScan;
   part("layer").onchange = show;
   part("opacity").oninput = () => viewer.setOpacity(1, part("opacity").value / 100);

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from neuronat.errors import GridError, UnusableInputError
+from neuronat.pipeline.segment import read_inputs
+from neuronat.pipeline.settings import SegmentConfig
+from neuronat.space.scan import ReadOptions
+
+AFFINE = np.array([[1.5, 0, 0, -30], [0, 1.25, 0, -28], [0, 0, 1, -26], [0, 0, 0, 1.0]])
+MIRRORED = np.diag([-1.0, 1, 1, 1]) @ AFFINE
+
+
+def save(path: Path, values: np.ndarray, *, sform: np.ndarray | None, qform: np.ndarray | None) -> Path:
+    image = nibabel.Nifti1Image(values, None)
+    image.set_sform(sform, 0 if sform is None else 1)
+    image.set_qform(qform, 0 if qform is None else 1)
+    image.to_filename(path)
+    return path
+
+
+def config(mask: Path, **reading: object) -> SegmentConfig:
+    return SegmentConfig(mask=mask, force=True, reading=ReadOptions(force=True, **reading))
+
+
+@pytest.mark.parametrize(
+    ("sform", "qform"), [(AFFINE, MIRRORED), (None, MIRRORED), (MIRRORED, None)], ids=["both", "qform", "sform"]
+)
+def test_a_mask_is_read_by_the_form_that_the_user_chose_for_the_scan(phantom, tmp_path: Path, sform, qform):
+    volume, _, mask = phantom
+    scan = save(tmp_path / "x.nii", volume.values, sform=AFFINE, qform=MIRRORED)
+    given = save(tmp_path / "m.nii", mask.astype(np.uint8), sform=sform, qform=qform)
+    inputs = read_inputs(scan, config(given, use_form="qform"))
+    np.testing.assert_allclose(inputs.scan.volume.affine, MIRRORED, atol=1e-5)
+    np.testing.assert_array_equal(inputs.mask, mask)
+    if sform is not None and qform is not None:
+        with pytest.raises(GridError, match=r"x\.nii: sform and qform are mirror images"):
+            read_inputs(scan, config(given))
+
+
+def test_a_mask_lies_as_the_user_says_of_the_scan(phantom, tmp_path: Path):
+    volume, _, mask = phantom
+    for name, values in (("x", volume.values), ("m", mask.astype(np.uint8))):
+        nibabel.AnalyzeImage(values, np.diag([1.5, 1.25, 1.0, 1.0])).to_filename(tmp_path / f"{name}.img")
+    inputs = read_inputs(tmp_path / "x.img", config(tmp_path / "m.img", assume_orientation="LAS"))
+    np.testing.assert_array_equal(inputs.mask, mask)
+
+
+def test_a_mask_of_two_frames_is_not_told_to_use_an_option_that_does_not_reach_it(phantom, tmp_path: Path):
+    volume, _, mask = phantom
+    scan = save(tmp_path / "x.nii", np.stack([volume.values] * 2, axis=3), sform=AFFINE, qform=AFFINE)
+    given = save(tmp_path / "m.nii", np.stack([mask.astype(np.uint8)] * 2, axis=3), sform=AFFINE, qform=AFFINE)
+    with pytest.raises(
+        UnusableInputError, match=r"^m\.nii: has 4 dimensions .* save the frame that is meant as a file"
+    ):
+        read_inputs(scan, config(given, frame=1))
