@@ -315,6 +315,21 @@ def test_labels_may_follow_one_option_as_bids_apps_have_it(command: Run, data_se
         assert done.stderr.startswith("neuronat: sub-8, sub-9: not in the data set")
 
 
+def test_a_name_that_is_not_utf_8_fails_alone(command: Run, data_set: Path, tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    shutil.copy(data_set / SCANS[0], source / "ok.nii.gz")
+    (source / os.fsdecode(b"M\xfcller.nii.gz")).write_bytes(b"x")
+    done = command("bids", source, out, "participant")
+    assert done.exit_code == 1
+    assert "M\\xfcller: failed, its name is not UTF-8; rename it" in done.stderr
+    assert (out / "ok_done.json").exists()
+    (out / os.fsdecode(b"M\xfcller_failed.json")).write_text("{}")  # such as another program's
+    for options in ((), ("--json",)):
+        assert command("status", out, *options).exit_code == 1
+    assert command("bids", source, out, "group").exit_code == 0
+
+
 def test_status_of_nothing_is_said(command: Run, tmp_path: Path):
     for folder, message in ((tmp_path, "holds no results of a cohort"), (tmp_path / "none", "not found")):
         done = command("status", folder)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,15 @@ def test_results_of_a_folder_mirror_it_and_only_scans_count(tmp_path: Path):
     touch(source / "b.nii", source / "site" / "x" / "a.mgz", source / "site" / "x" / "a2.nii.gz")
     touch(source / "b_mask.nii.gz", source / ".cache" / "c.nii", source / "notes.txt", source / "res" / "b.nii")
     assert keys(source, source / "res") == ["b", "site/x/a", "site/x/a2"]
+
+
+def test_names_that_are_not_utf_8_are_failed_gaps_and_the_others_go_on(tmp_path: Path):
+    source = tmp_path / "in"
+    touch(source / "ok.nii.gz", source / os.fsdecode(b"M\xfcller.nii.gz"), source / os.fsdecode(b"\xe9") / "a.nii")
+    cohort = find_cohort(source, tmp_path / "out", Selection())
+    assert write_manifest_text(cohort) == "folder\tstem\n\tok\n"
+    assert [(gap.folder, gap.stem) for gap in cohort.gaps] == [("", "M\\xfcller"), ("\\xe9", "a")]
+    assert {(gap.message, gap.is_failure) for gap in cohort.gaps} == {("its name is not UTF-8; rename it", True)}
 
 
 def test_a_list_names_scans_relative_to_itself(tmp_path: Path):

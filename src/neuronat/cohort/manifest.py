@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from neuronat.cohort.bids import find_bids_scans, is_bids
-from neuronat.cohort.entry import Cohort, Entry, Gap, Selection
+from neuronat.cohort.entry import Cohort, Entry, Gap, Selection, readable
 from neuronat.errors import MissingInputError, UsageError
 from neuronat.record import shown_name
 
@@ -62,7 +62,7 @@ def find_cohort(source: Path, out: Path, selection: Selection) -> Cohort:
         cohort = Cohort(entries=tuple(sorted(found, key=lambda entry: entry.key)), is_bids=False)
     if not cohort.entries and not cohort.gaps:
         raise MissingInputError(f"{shown_name(source)}: looked for T1-weighted images, found 0; check path and filters")
-    return _part(_with_masks(_distinct(cohort), selection), selection)
+    return _part(_with_masks(_distinct(_nameable(cohort)), selection), selection)
 
 
 def write_manifest_text(cohort: Cohort) -> str:
@@ -121,6 +121,22 @@ def _base_name(name: str) -> str | None:
     """Return an image's name without its ending; None if it is no image."""
     ending = next((e for e in sorted(IMAGE_ENDINGS, key=len, reverse=True) if name.lower().endswith(e)), None)
     return None if ending is None else name[: -len(ending)]
+
+
+def _nameable(cohort: Cohort) -> Cohort:
+    """Make gaps of the scans whose names are not UTF-8: no table or page could hold them; others go on."""
+    gaps = [
+        Gap(
+            folder=readable(entry.folder),
+            stem=readable(entry.stem),
+            message="its name is not UTF-8; rename it",
+            is_failure=True,
+        )
+        for entry in cohort.entries
+        if entry.key != readable(entry.key)
+    ]
+    kept = tuple(entry for entry in cohort.entries if entry.key == readable(entry.key))
+    return replace(cohort, entries=kept, gaps=(*cohort.gaps, *gaps))
 
 
 def _distinct(cohort: Cohort) -> Cohort:
