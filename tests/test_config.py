@@ -35,6 +35,11 @@ def test_what_is_left_out_has_its_default(tmp_path):
     assert tuple(recipe.stages) == ("foreground", "structures")
 
 
+def test_the_mark_that_notepad_writes_before_a_recipe_is_no_part_of_it(tmp_path):
+    (tmp_path / "recipe.toml").write_text(MINIMAL, encoding="utf-8-sig")
+    assert read_recipe(tmp_path / "recipe.toml").name == "mine"
+
+
 def test_a_single_step_has_one_stage(tmp_path):
     recipe = read_recipe(written(tmp_path, MINIMAL + "[network]\nis_cascade = false\nn_tasks = 1\ncoordinates = []\n"))
     assert tuple(recipe.stages) == ("structures",)

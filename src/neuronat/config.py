@@ -206,7 +206,7 @@ def read_recipe(path: Path, *changes: Mapping[str, Any]) -> Recipe | WholeRecipe
     if not path.is_file():
         raise MissingInputError(f"{path.name}: not found; give the TOML file of a training")
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors may write a mark first
         recipe: Recipe | WholeRecipe = _convert(raw, WholeRecipe if "whole" in raw else Recipe, "")
         for change in changes:
             recipe = _changed(recipe, change, "")

@@ -51,7 +51,8 @@ def test_all_runs_and_sessions_are_found_and_a_subject_without_t1w_is_a_gap(data
 
 def test_filters_pick_participants_sessions_and_entities(data_set: Path, tmp_path: Path):
     assert stems(data_set, participants=("01", "sub-02"), sessions=("ses-b",)) == ["sub-02_ses-b"]
-    (tmp_path / "filter.json").write_text('{"t1w": {"acquisition": "mprage", "run": 2, "suffix": "T1w"}, "bold": {}}')
+    text = '{"t1w": {"acquisition": "mprage", "run": 2, "suffix": "T1w"}, "bold": {}}'
+    (tmp_path / "filter.json").write_text(text, encoding="utf-8-sig")  # as Notepad writes it
     entities = parse_filter(tmp_path / "filter.json")
     assert stems(data_set, entities=entities) == ["sub-02_ses-a_acq-mprage_run-02"]
 

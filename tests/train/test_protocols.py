@@ -120,6 +120,13 @@ def test_a_table_lists_scans_with_any_subset_of_the_protocols(tmp_path):
     assert dict(found[1].maps) == {"fslfast": (tmp_path / "f" / "x.nii.gz",)}
 
 
+def test_the_mark_that_excel_writes_before_a_table_is_no_part_of_it(tmp_path):
+    touch(tmp_path, "a.nii", "b.nii")
+    (tmp_path / "scans.tsv").write_text("scan\thmrf\na.nii\tb.nii\n", encoding="utf-8-sig")
+    (scan,) = read_scan_table(tmp_path / "scans.tsv")
+    assert (scan.scan, dict(scan.maps)) == (tmp_path / "a.nii", {"hmrf": (tmp_path / "b.nii",)})
+
+
 @pytest.mark.parametrize(
     ("text", "error", "words"),
     [

@@ -86,7 +86,7 @@ def parse_filter(path: Path) -> tuple[tuple[str, str], ...]:
     Source: ours; the file's form is that of fMRIPrep.
     """
     try:
-        wanted = json.loads(path.read_text(encoding="utf-8"))["t1w"]
+        wanted = json.loads(path.read_text(encoding="utf-8-sig"))["t1w"]
         pairs = {key: value for key, value in wanted.items() if (key, str(value)) not in GIVEN}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f'{shown_name(path)}: no filter such as {{"t1w": {{"acquisition": "mprage"}}}}') from error

@@ -86,7 +86,7 @@ def held_out_names(folds: str, held_out: tuple[int, ...], path: Path, names: lis
     table = resolved_path(folds, path)
     if not folds or not table.is_file():
         raise MissingInputError(f"{path.name}: held_out needs a table of folds; {folds!r} is not there")
-    with table.open(encoding="utf-8") as file:
+    with table.open(encoding="utf-8-sig") as file:  # spreadsheets write a mark first
         fold_of = {row["scan"]: int(row["fold"]) for row in csv.DictReader(file, delimiter="\t")}
     of_subject = {name: fold_of.get(_subject_of(name)) for name in names}
     fold_of |= {name: fold for name, fold in of_subject.items() if name not in fold_of and fold is not None}

@@ -198,7 +198,7 @@ def read_scan_table(path: Path) -> list[ProtocolScan]:
     """
     name = shown_name(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a mark first
     except OSError as error:
         raise MissingInputError(f"{name}: cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
