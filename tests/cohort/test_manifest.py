@@ -55,8 +55,12 @@ def test_a_table_gives_masks_and_folders(tmp_path: Path):
     [
         ("scan\nx/T1.mgz\ny/T1.mgz\n", r"T1\.mgz, T1\.mgz: their results would share the name T1; give a table"),
         ("path\nx\n", "has no column scan"),
-        ("scan\tfolder\nx.nii\t\n\tb\n", r"scans\.tsv: a line names no scan"),
-        ("folder\tscan\na\tx.nii\nb\n", r"scans\.tsv: a line names no scan"),
+        ("scan\tfolder\nx.nii\t\n\tb\n", r"scans\.tsv: line 3 names no scan"),
+        ("folder\tscan\na\tx.nii\n\nb\n", r"scans\.tsv: line 4 names no scan"),
+        ("scan\tfolder\n  \tb\n", r"scans\.tsv: line 2 names no scan"),
+        ("scan\tmask\nx.nii\ta\0b\n", r"scans\.tsv: line 2 holds a zero byte"),
+        ("scan\nx.nii\n" + 140000 * "y" + "\n", r"scans\.tsv: line 3 cannot be read \(field larger than"),
+        (140000 * "y" + "\n", r"scans\.tsv: line 1 cannot be read \(field larger than"),
         ("scan\tfolder\nx.nii\t../out\n", r"folder '\.\./out' would leave the results"),
         ("scan\tfolder\nx.nii\t/etc\n", "folder '/etc' would leave the results"),
     ],
@@ -65,6 +69,21 @@ def test_a_table_that_cannot_work_is_refused(tmp_path: Path, content: str, messa
     (tmp_path / "scans.tsv").write_text(content)
     with pytest.raises(UsageError, match=message):
         find_cohort(tmp_path / "scans.tsv", tmp_path / "out", Selection())
+
+
+def test_a_zero_byte_in_a_list_is_refused(tmp_path: Path):
+    (tmp_path / "scans.txt").write_text("# mine\nx.nii\ny\0.nii\n")
+    with pytest.raises(UsageError, match=r"scans\.txt: line 3 holds a zero byte"):
+        find_cohort(tmp_path / "scans.txt", tmp_path / "out", Selection())
+
+
+def test_spaces_around_the_fields_of_a_table_are_no_part_of_them(tmp_path: Path):
+    (tmp_path / "scans.tsv").write_text("scan\tmask\tfolder\nT1 w.mgz \t m.nii\ta \nT1.mgz\tn/a \t\n")
+    found = find_cohort(tmp_path / "scans.tsv", tmp_path / "out", Selection()).entries
+    assert [(entry.key, entry.scan, entry.mask) for entry in found] == [
+        ("T1", tmp_path / "T1.mgz", None),
+        ("a/T1 w", tmp_path / "T1 w.mgz", tmp_path / "m.nii"),
+    ]
 
 
 def test_the_mark_that_excel_writes_before_a_list_is_no_part_of_it(tmp_path: Path):

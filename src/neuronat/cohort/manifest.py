@@ -5,7 +5,7 @@ Results mirror the source: the scan `IN/a/b/c.nii.gz` gets the folder `OUT/a/b`.
 
 import csv
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -87,26 +87,37 @@ def _in_folder(root: Path, out: Path) -> Iterator[Entry]:
 
 def _in_list(path: Path) -> Iterator[Entry]:
     """Yield the scans that a text file or a table names."""
+    for number, row in _lines_of(path):
+        scan, mask, folder = ((row.get(column) or "").strip() for column in ("scan", "mask", "folder"))
+        if not scan:
+            raise UsageError(f"{shown_name(path)}: line {number} names no scan; fill it in, or take the line out")
+        if "\0" in scan + mask + folder:
+            raise UsageError(f"{shown_name(path)}: line {number} holds a zero byte; save the list as plain text")
+        yield Entry(
+            scan=path.parent / scan,
+            folder=_inner_folder(folder, path),
+            mask=path.parent / mask if mask not in ("", "n/a") else None,
+        )
+
+
+def _lines_of(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield number and fields of the lines of a list that are not empty."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()  # Excel writes a mark first
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{shown_name(path)}: is neither a folder nor a list of scans in UTF-8") from error
-    if path.suffix == ".tsv":
-        table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    if path.suffix != ".tsv":
+        yield from ((n, {"scan": line}) for n, line in enumerate(lines, 1) if line.strip() and not line.startswith("#"))
+        return
+    table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    try:
         if "scan" not in (table.fieldnames or ()):
             raise UsageError(f"{shown_name(path)}: has no column scan; its first line must name the columns")
-        rows: Iterable[dict[str, str]] = table
-    else:
-        rows = ({"scan": line.strip()} for line in lines if line.strip() and not line.startswith("#"))
-    for row in rows:
-        scan, mask = row.get("scan") or "", row.get("mask") or ""
-        if not scan:
-            raise UsageError(f"{shown_name(path)}: a line names no scan; fill the column scan in, or take the line out")
-        yield Entry(
-            scan=path.parent / scan,
-            folder=_inner_folder(row.get("folder") or "", path),
-            mask=path.parent / mask if mask not in ("", "n/a") else None,
-        )
+        yield from ((table.line_num, row) for row in table)
+    except csv.Error as error:
+        raise UsageError(
+            f"{shown_name(path)}: line {table.line_num + 1} cannot be read ({error}); shorten it"
+        ) from error
 
 
 def _inner_folder(text: str, path: Path) -> str:
