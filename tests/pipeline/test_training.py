@@ -156,6 +156,23 @@ def test_the_mark_that_excel_writes_before_a_table_of_folds_is_no_part_of_it(tmp
     assert held_out_names("folds.tsv", (1,), tmp_path / "tiny.toml", ["sub-01", "sub-02"]) == {"sub-02"}
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"name\tfold\nsub-01\t0\n",
+        b"scan\nsub-01\n",
+        b"scan\tfold\nsub-01\tx\n",
+        b"scan\tfold\nsub-01\n",
+        b"scan\tfold\nM\xfcller\t0\n",
+        b"scan\tfold\n" + 140000 * b"y" + b"\t0\n",
+    ],
+)
+def test_a_table_that_holds_no_folds_is_refused(tmp_path, content):
+    (tmp_path / "folds.tsv").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"^folds\.tsv: needs the columns scan and fold"):
+        held_out_names("folds.tsv", (1,), tmp_path / "tiny.toml", ["sub-01"])
+
+
 def test_everything_held_out_leaves_nothing_to_train_on(recipe):
     recipe.write_text(RECIPE.replace("held_out = [1]", "held_out = [0, 1]"))
     with pytest.raises(ConfigError, match="every scan is held out"):

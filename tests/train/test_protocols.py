@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from neuronat.errors import LabelError, MissingInputError, UnusableInputError, UsageError
-from neuronat.train.protocols import find_protocol_maps, find_protocol_scans, read_scan_table
+from neuronat.train.protocols import find_protocol_maps, find_protocol_scans, matching_paths, read_scan_table
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -105,6 +105,14 @@ def test_a_folder_without_scans_and_scans_of_one_name_are_errors(tmp_path):
     touch(tmp_path, "a/sub-01_T1w.nii.gz", "b/sub-01_T1w.nii.gz")
     with pytest.raises(UsageError, match="several scans have the name sub-01; rename them"):
         find_protocol_scans(tmp_path, scans="*/*_T1w.nii.gz")
+
+
+@pytest.mark.parametrize("pattern", ["", "/data/*.nii"])
+def test_a_pattern_that_cannot_be_looked_for_is_refused(tmp_path, pattern):
+    with pytest.raises(UsageError, match=f"^{re.escape(repr(pattern))}: is no pattern of names in a folder"):
+        matching_paths(tmp_path, pattern)
+    with pytest.raises(UsageError, match="is no pattern of names in a folder"):
+        find_protocol_scans(tmp_path, scans=pattern)
 
 
 def test_a_table_lists_scans_with_any_subset_of_the_protocols(tmp_path):
