@@ -1,6 +1,7 @@
 """The participant level: everything is checked first, then the scans are handed out."""
 
 import hashlib
+import math
 import secrets
 import shutil
 import time
@@ -18,7 +19,7 @@ from neuronat.cohort.need import bytes_per_scan, disk_bytes_per_scan
 from neuronat.cohort.progress import final_line, progress_line
 from neuronat.cohort.run import Rules, Tally, exit_code, run_cohort
 from neuronat.cohort.work import open_segmentation
-from neuronat.errors import OutputError, UsageError
+from neuronat.errors import ConfigError, OutputError, UsageError
 from neuronat.pipeline.batch import load_protocols
 from neuronat.pipeline.device import choose_device, device_names
 from neuronat.pipeline.memory import TILES
@@ -41,6 +42,12 @@ class StudyConfig:
     scheduler: str = ""
     timeout_s: float = 1800.0
     scans_per_worker: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("memory_gb", "timeout_s", "scans_per_worker"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{name} must be a finite number above 0; got {value:g}")
 
 
 def run_participants(source: Path, out: Path, config: StudyConfig, say: Callable[[str], None]) -> int:
