@@ -310,6 +310,26 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
+def test_a_refused_run_leaves_no_new_folder(command: Run, data_set: Path, tmp_path: Path):
+    (tmp_path / "there").mkdir()
+    for out in (tmp_path / "new" / "out", tmp_path / "there"):
+        assert command("bids", data_set, out, "participant", "--n-procs", "0").exit_code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_group_of_the_wrong_folder_is_refused_and_changes_nothing(command: Run, data_set: Path):
+    before = sorted(data_set.rglob("*"))
+    for source, code, message in (
+        ("elsewhere", 66, "holds no results of a cohort"),
+        (data_set, 2, "folder of the scans"),
+    ):
+        done = command("bids", source, data_set, "group")
+        assert (done.exit_code, done.stderr.count("\n")) == (code, 1)
+        assert message in done.stderr
+    assert sorted(data_set.rglob("*")) == before
+
+
 def test_a_read_only_folder_is_named_before_the_model_loads(command: Run, data_set: Path, read_only: Path):
     for out in (read_only, read_only / "out"):
         done = command("bids", data_set, out, "participant", "--model", "nosuch")

@@ -5,7 +5,7 @@ import pytest
 
 from neuronat.cohort.group import collect_group
 from neuronat.cohort.locks import lock_path, take_lock
-from neuronat.errors import BusyError
+from neuronat.errors import BusyError, MissingInputError
 from neuronat.record import Marker, sha256_of, write_marker, write_text
 
 
@@ -40,6 +40,12 @@ def test_results_whose_names_are_not_utf_8_are_collected_too(out: Path):
     assert "M\\xfc\t1000.0\n" in (out / "group_seg-p_volumes.tsv").read_text()
     assert "M\\xfc\tdone\t0\t" in (out / "status.tsv").read_text()
     assert '<a href="M%FC.html">' in (out / "group.html").read_text()
+
+
+def test_a_folder_without_results_stays_as_it_is(tmp_path: Path):
+    with pytest.raises(MissingInputError, match="holds no results of a cohort"):
+        collect_group(tmp_path, lambda _: None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_run_collects_at_a_time(out: Path):

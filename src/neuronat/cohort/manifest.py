@@ -14,7 +14,7 @@ from neuronat.cohort.entry import Cohort, Entry, Gap, Selection, readable
 from neuronat.errors import MissingInputError, UsageError
 from neuronat.record import shown_name
 
-__all__ = ["find_cohort", "write_manifest_text"]
+__all__ = ["find_cohort", "require_other_folder", "write_manifest_text"]
 
 IMAGE_ENDINGS = (".nii", ".nii.gz", ".mgz", ".mgh")
 NO_SCANS = ("_mask", "_dseg", "_probseg")
@@ -50,8 +50,7 @@ def find_cohort(source: Path, out: Path, selection: Selection) -> Cohort:
     """
     if not source.exists():
         raise MissingInputError(f"{shown_name(source)}: not found; name a BIDS data set, a folder, or a list of scans")
-    if source.resolve() == out.resolve():
-        raise UsageError(f"{shown_name(out)}: is the folder of the scans; choose another folder for the results")
+    require_other_folder(source, out)
     bids = source.is_dir() and is_bids(source)
     if not bids and selection.is_filtered:
         raise UsageError(f"{shown_name(source)}: is no BIDS data set, so participants and sessions are not known")
@@ -63,6 +62,12 @@ def find_cohort(source: Path, out: Path, selection: Selection) -> Cohort:
     if not cohort.entries and not cohort.gaps:
         raise MissingInputError(f"{shown_name(source)}: looked for T1-weighted images, found 0; check path and filters")
     return _part(_with_masks(_distinct(_nameable(cohort)), selection), selection)
+
+
+def require_other_folder(source: Path, out: Path) -> None:
+    """Raise UsageError if the results, or the tables of a group, would go among the scans."""
+    if source.resolve() == out.resolve():
+        raise UsageError(f"{shown_name(out)}: is the folder of the scans; choose another folder for the results")
 
 
 def write_manifest_text(cohort: Cohort) -> str:
