@@ -35,6 +35,11 @@ def test_what_is_left_out_has_its_default(tmp_path):
     assert tuple(recipe.stages) == ("foreground", "structures")
 
 
+def test_the_mark_that_notepad_writes_before_a_recipe_is_no_part_of_it(tmp_path):
+    (tmp_path / "recipe.toml").write_text(MINIMAL, encoding="utf-8-sig")
+    assert read_recipe(tmp_path / "recipe.toml").name == "mine"
+
+
 def test_a_single_step_has_one_stage(tmp_path):
     recipe = read_recipe(written(tmp_path, MINIMAL + "[network]\nis_cascade = false\nn_tasks = 1\ncoordinates = []\n"))
     assert tuple(recipe.stages) == ("structures",)
@@ -52,6 +57,14 @@ def test_a_single_step_has_one_stage(tmp_path):
         (MINIMAL + '[network]\ncoordinates = ["polar"]\n', "subset of"),
         (MINIMAL + "[augment]\nflip = 2.0\n", "flip must be in"),
         (MINIMAL + "[crf]\niterations = true\n", "crf.iterations must be of type int"),
+        (MINIMAL.replace('name = "mine"', "name = { a = 1 }"), "name must be of type str; got {'a': 1}"),
+        (MINIMAL + 'also = { a = "b" }\n', "data.also must be of type tuple; got {'a': 'b'}"),
+        (MINIMAL + "held_out = { a = 1 }\n", "data.held_out must be of type tuple"),
+        (MINIMAL.replace('description = "A test."', 'description.x = "d"'), "description must be of type str"),
+        (MINIMAL.replace('"packed"', '"pack\\u0000ed"'), "data.packed holds a zero byte"),
+        (MINIMAL + 'also = ["a.nii", "\\u0000"]\n', "data.also holds a zero byte"),
+        (MINIMAL.replace('"mine"', '"My model"'), "name 'My model' cannot be a model's"),
+        (MINIMAL.replace('"mine"', '"../../x"'), "name '../../x' cannot be a model's"),
         ("name = mine", "not a TOML file"),
     ],
 )
@@ -107,11 +120,19 @@ def test_changes_replace_keys_and_leave_the_rest(tmp_path):
         ({"structures": {"speed": 1}}, "\\[structures\\]: unknown keys \\['speed'\\]"),
         ({"structures": {"iterations": 0}}, "iterations must be above 0"),
         ({"structures": {"rate": "fast"}}, "structures.rate must be of type float"),
+        ({"structures": 5}, "structures must be of type TrainConfig; got 5"),
+        ({"name": "My model"}, "name 'My model' cannot be a model's"),
     ],
 )
 def test_wrong_changes_are_refused(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
         read_recipe(written(tmp_path, MINIMAL), changes)
+
+
+def test_a_network_of_whole_scans_has_a_models_name_too():
+    path = Path(__file__).resolve().parents[1] / "recipes" / "neuronet-split.toml"
+    with pytest.raises(ConfigError, match="name 'x/y' cannot be a model's"):
+        read_recipe(path, {"name": "x/y"})
 
 
 def test_arms_of_experiments_fit_their_recipes():

@@ -13,6 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from neuronat.crf.meanfield import CrfConfig
 from neuronat.errors import ConfigError, MissingInputError
+from neuronat.nets.card import is_model_name
 from neuronat.nets.deepnat import DeepNatConfig
 from neuronat.train.augment import AugmentConfig
 from neuronat.train.course import TrainConfig
@@ -95,6 +96,7 @@ class Recipe:
     validate_every: int = 0
 
     def __post_init__(self) -> None:
+        _require_model_name(self.name)
         if self.validate_every < 0:
             raise ConfigError(f"validate_every must be at least 0; got {self.validate_every}")
         if self.validate_every and not self.data.held_out:
@@ -171,6 +173,7 @@ class WholeRecipe:
     crf: CrfConfig = field(default_factory=CrfConfig)
 
     def __post_init__(self) -> None:
+        _require_model_name(self.name)
         if unknown := sorted(set(self.refined) - set(self.protocols)):
             raise ConfigError(f"refined names {', '.join(unknown)}, which is none of the protocols")
 
@@ -206,7 +209,7 @@ def read_recipe(path: Path, *changes: Mapping[str, Any]) -> Recipe | WholeRecipe
     if not path.is_file():
         raise MissingInputError(f"{path.name}: not found; give the TOML file of a training")
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors may write a mark first
         recipe: Recipe | WholeRecipe = _convert(raw, WholeRecipe if "whole" in raw else Recipe, "")
         for change in changes:
             recipe = _changed(recipe, change, "")
@@ -227,6 +230,12 @@ def resolved_path(text: str, beside: Path) -> Path:
     return (beside.parent / text).resolve()
 
 
+def _require_model_name(name: str) -> None:
+    """Raise ConfigError before a long training makes a model that cannot be called so."""
+    if not is_model_name(name):
+        raise ConfigError(f"name {name!r} cannot be a model's; use letters, digits, '+', '.', '_' or '-', at most 64")
+
+
 def _changed(config: Any, changes: Mapping[str, Any], where: str) -> Any:
     """Replace values of a configuration and of those in it; what is no configuration is replaced as a whole."""
     hints = get_type_hints(type(config))
@@ -235,7 +244,8 @@ def _changed(config: Any, changes: Mapping[str, Any], where: str) -> Any:
     values = {}
     for name, value in changes.items():
         held, place = getattr(config, name), f"{where}.{name}".strip(".")
-        values[name] = _changed(held, value, place) if is_dataclass(held) else _value(value, hints[name], place)
+        is_table = is_dataclass(held) and isinstance(value, Mapping)
+        values[name] = _changed(held, value, place) if is_table else _value(value, hints[name], place)
     return replace(config, **values)
 
 
@@ -255,7 +265,7 @@ def _value(value: Any, kind: Any, where: str) -> Any:
     """Check one value of a table against the type of its field."""
     if get_origin(kind) is Mapping and isinstance(value, dict):
         return {name: _value(item, get_args(kind)[1], f"{where}.{name}") for name, item in value.items()}
-    if isinstance(value, dict):
+    if isinstance(value, dict) and is_dataclass(kind):
         return _convert(value, kind, where)
     if get_origin(kind) is tuple and isinstance(value, list):
         return tuple(_value(item, get_args(kind)[0], where) for item in value)
@@ -263,4 +273,6 @@ def _value(value: Any, kind: Any, where: str) -> Any:
         return float(value)
     if type(value) is not kind:
         raise ConfigError(f"{where} must be of type {getattr(kind, '__name__', kind)}; got {value!r}")
+    if isinstance(value, str) and "\0" in value:
+        raise ConfigError(f"{where} holds a zero byte, which no name or path can; take it out")
     return value

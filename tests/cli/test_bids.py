@@ -267,6 +267,14 @@ def test_packed_and_loose_results_do_not_mix(command: Run, finished, data_set: P
         (("participant", "--mask", "m.nii"), 2, "one mask cannot serve a cohort"),
         (("participant", "--model", "nosuch"), 69, "nosuch"),
         (("participant", "--n-procs", "0"), 2, "number of workers must be at least 1"),
+        (("participant", "--mem-gb", "nan"), 2, "memory_gb must be a finite number above 0; got nan"),
+        (("participant", "--mem-gb", "0"), 2, "memory_gb must be a finite number above 0; got 0"),
+        (("participant", "--mem-gb", "-1"), 2, "memory_gb must be a finite number above 0; got -1"),
+        (("participant", "--timeout", "0"), 2, "timeout_s must be a finite number above 0; got 0"),
+        (("participant", "--timeout", "-5"), 2, "timeout_s must be a finite number above 0; got -300"),
+        (("participant", "--timeout", "nan"), 2, "timeout_s must be a finite number above 0; got nan"),
+        (("participant", "--scans-per-worker", "0"), 2, "scans_per_worker must be a finite number above 0; got 0"),
+        (("participant", "--grace", "nan"), 2, "grace must be a finite number of seconds, at least 0; got nan"),
         (("participant", "--scheduler", "tcp://127.0.0.1:1"), 69, "dask, which joins clusters, is not installed"),
         (("group",), 66, "out: not found"),
         (("neither",), 2, "neither"),
@@ -302,6 +310,26 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
+def test_a_refused_run_leaves_no_new_folder(command: Run, data_set: Path, tmp_path: Path):
+    (tmp_path / "there").mkdir()
+    for out in (tmp_path / "new" / "out", tmp_path / "there"):
+        assert command("bids", data_set, out, "participant", "--n-procs", "0").exit_code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_group_of_the_wrong_folder_is_refused_and_changes_nothing(command: Run, data_set: Path):
+    before = sorted(data_set.rglob("*"))
+    for source, code, message in (
+        ("elsewhere", 66, "holds no results of a cohort"),
+        (data_set, 2, "folder of the scans"),
+    ):
+        done = command("bids", source, data_set, "group")
+        assert (done.exit_code, done.stderr.count("\n")) == (code, 1)
+        assert message in done.stderr
+    assert sorted(data_set.rglob("*")) == before
+
+
 def test_a_read_only_folder_is_named_before_the_model_loads(command: Run, data_set: Path, read_only: Path):
     for out in (read_only, read_only / "out"):
         done = command("bids", data_set, out, "participant", "--model", "nosuch")
@@ -313,6 +341,21 @@ def test_labels_may_follow_one_option_as_bids_apps_have_it(command: Run, data_se
     for words in (("--participant_label", "8", "sub-9"), ("--participant-label", "8", "--participant-label", "9")):
         done = command("bids", data_set, tmp_path / "out", "participant", *words)
         assert done.stderr.startswith("neuronat: sub-8, sub-9: not in the data set")
+
+
+def test_a_name_that_is_not_utf_8_fails_alone(command: Run, data_set: Path, tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    shutil.copy(data_set / SCANS[0], source / "ok.nii.gz")
+    (source / os.fsdecode(b"M\xfcller.nii.gz")).write_bytes(b"x")
+    done = command("bids", source, out, "participant")
+    assert done.exit_code == 1
+    assert "M\\xfcller: failed, its name is not UTF-8; rename it" in done.stderr
+    assert (out / "ok_done.json").exists()
+    (out / os.fsdecode(b"M\xfcller_failed.json")).write_text("{}")  # such as another program's
+    for options in ((), ("--json",)):
+        assert command("status", out, *options).exit_code == 1
+    assert command("bids", source, out, "group").exit_code == 0
 
 
 def test_status_of_nothing_is_said(command: Run, tmp_path: Path):

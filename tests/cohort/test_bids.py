@@ -8,7 +8,7 @@ import pytest
 from neuronat.cohort.bids import describe_derivative, find_bids_scans, is_bids, parse_filter, write_description
 from neuronat.cohort.entry import Selection
 from neuronat.cohort.manifest import find_cohort
-from neuronat.errors import ConfigError, UsageError
+from neuronat.errors import ConfigError, MissingInputError, UsageError
 
 NAMES = [
     "sub-01/anat/sub-01_T1w.nii.gz",
@@ -51,7 +51,8 @@ def test_all_runs_and_sessions_are_found_and_a_subject_without_t1w_is_a_gap(data
 
 def test_filters_pick_participants_sessions_and_entities(data_set: Path, tmp_path: Path):
     assert stems(data_set, participants=("01", "sub-02"), sessions=("ses-b",)) == ["sub-02_ses-b"]
-    (tmp_path / "filter.json").write_text('{"t1w": {"acquisition": "mprage", "run": 2, "suffix": "T1w"}, "bold": {}}')
+    text = '{"t1w": {"acquisition": "mprage", "run": 2, "suffix": "T1w"}, "bold": {}}'
+    (tmp_path / "filter.json").write_text(text, encoding="utf-8-sig")  # as Notepad writes it
     entities = parse_filter(tmp_path / "filter.json")
     assert stems(data_set, entities=entities) == ["sub-02_ses-a_acq-mprage_run-02"]
 
@@ -79,6 +80,11 @@ def test_what_is_no_filter_is_refused(tmp_path: Path, content: str):
     (tmp_path / "filter.json").write_text(content)
     with pytest.raises(ConfigError, match=r"filter\.json: (no filter|t1w may name)"):
         parse_filter(tmp_path / "filter.json")
+
+
+def test_a_filter_that_is_not_there_is_exit_66(tmp_path: Path):
+    with pytest.raises(MissingInputError, match=r"none\.json: not found; give a filter file"):
+        parse_filter(tmp_path / "none.json")
 
 
 def test_two_images_of_one_name_cost_that_scan_alone(data_set: Path, tmp_path: Path):

@@ -1,10 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from neuronat.cohort.group import collect_group
 from neuronat.cohort.locks import lock_path, take_lock
-from neuronat.errors import BusyError
+from neuronat.errors import BusyError, MissingInputError
 from neuronat.record import Marker, sha256_of, write_marker, write_text
 
 
@@ -27,6 +28,24 @@ def test_a_page_that_fails_leaves_the_tables_whole(out: Path, monkeypatch: pytes
     assert not (out / "group.html").exists()
     assert len((out / "group_seg-p_volumes.tsv").read_text().splitlines()) == 13
     assert len((out / "status.tsv").read_text().splitlines()) == 13
+
+
+def test_results_whose_names_are_not_utf_8_are_collected_too(out: Path):
+    for name in ("s0_done.json", "s0_seg-p_volumes.tsv"):
+        (out / name).rename(out / os.fsdecode(b"M\xfc" + name.removeprefix("s0").encode()))
+    (out / os.fsdecode(b"M\xfc.html")).write_text("page")
+    said = []
+    assert collect_group(out, said.append) == 0
+    assert said[0].startswith("12 scans: 12 done")
+    assert "M\\xfc\t1000.0\n" in (out / "group_seg-p_volumes.tsv").read_text()
+    assert "M\\xfc\tdone\t0\t" in (out / "status.tsv").read_text()
+    assert '<a href="M%FC.html">' in (out / "group.html").read_text()
+
+
+def test_a_folder_without_results_stays_as_it_is(tmp_path: Path):
+    with pytest.raises(MissingInputError, match="holds no results of a cohort"):
+        collect_group(tmp_path, lambda _: None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_run_collects_at_a_time(out: Path):

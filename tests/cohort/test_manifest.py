@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,15 @@ def test_results_of_a_folder_mirror_it_and_only_scans_count(tmp_path: Path):
     assert keys(source, source / "res") == ["b", "site/x/a", "site/x/a2"]
 
 
+def test_names_that_are_not_utf_8_are_failed_gaps_and_the_others_go_on(tmp_path: Path):
+    source = tmp_path / "in"
+    touch(source / "ok.nii.gz", source / os.fsdecode(b"M\xfcller.nii.gz"), source / os.fsdecode(b"\xe9") / "a.nii")
+    cohort = find_cohort(source, tmp_path / "out", Selection())
+    assert write_manifest_text(cohort) == "folder\tstem\n\tok\n"
+    assert [(gap.folder, gap.stem) for gap in cohort.gaps] == [("", "M\\xfcller"), ("\\xe9", "a")]
+    assert {(gap.message, gap.is_failure) for gap in cohort.gaps} == {("its name is not UTF-8; rename it", True)}
+
+
 def test_a_list_names_scans_relative_to_itself(tmp_path: Path):
     (tmp_path / "scans.txt").write_text("# two\na/T1.nii.gz\n\nb/other.nii.gz\n")
     found = find_cohort(tmp_path / "scans.txt", tmp_path / "out", Selection()).entries
@@ -45,8 +55,12 @@ def test_a_table_gives_masks_and_folders(tmp_path: Path):
     [
         ("scan\nx/T1.mgz\ny/T1.mgz\n", r"T1\.mgz, T1\.mgz: their results would share the name T1; give a table"),
         ("path\nx\n", "has no column scan"),
-        ("scan\tfolder\nx.nii\t\n\tb\n", r"scans\.tsv: a line names no scan"),
-        ("folder\tscan\na\tx.nii\nb\n", r"scans\.tsv: a line names no scan"),
+        ("scan\tfolder\nx.nii\t\n\tb\n", r"scans\.tsv: line 3 names no scan"),
+        ("folder\tscan\na\tx.nii\n\nb\n", r"scans\.tsv: line 4 names no scan"),
+        ("scan\tfolder\n  \tb\n", r"scans\.tsv: line 2 names no scan"),
+        ("scan\tmask\nx.nii\ta\0b\n", r"scans\.tsv: line 2 holds a zero byte"),
+        ("scan\nx.nii\n" + 140000 * "y" + "\n", r"scans\.tsv: line 3 cannot be read \(field larger than"),
+        (140000 * "y" + "\n", r"scans\.tsv: line 1 cannot be read \(field larger than"),
         ("scan\tfolder\nx.nii\t../out\n", r"folder '\.\./out' would leave the results"),
         ("scan\tfolder\nx.nii\t/etc\n", "folder '/etc' would leave the results"),
     ],
@@ -55,6 +69,21 @@ def test_a_table_that_cannot_work_is_refused(tmp_path: Path, content: str, messa
     (tmp_path / "scans.tsv").write_text(content)
     with pytest.raises(UsageError, match=message):
         find_cohort(tmp_path / "scans.tsv", tmp_path / "out", Selection())
+
+
+def test_a_zero_byte_in_a_list_is_refused(tmp_path: Path):
+    (tmp_path / "scans.txt").write_text("# mine\nx.nii\ny\0.nii\n")
+    with pytest.raises(UsageError, match=r"scans\.txt: line 3 holds a zero byte"):
+        find_cohort(tmp_path / "scans.txt", tmp_path / "out", Selection())
+
+
+def test_spaces_around_the_fields_of_a_table_are_no_part_of_them(tmp_path: Path):
+    (tmp_path / "scans.tsv").write_text("scan\tmask\tfolder\nT1 w.mgz \t m.nii\ta \nT1.mgz\tn/a \t\n")
+    found = find_cohort(tmp_path / "scans.tsv", tmp_path / "out", Selection()).entries
+    assert [(entry.key, entry.scan, entry.mask) for entry in found] == [
+        ("T1", tmp_path / "T1.mgz", None),
+        ("a/T1 w", tmp_path / "T1 w.mgz", tmp_path / "m.nii"),
+    ]
 
 
 def test_the_mark_that_excel_writes_before_a_list_is_no_part_of_it(tmp_path: Path):

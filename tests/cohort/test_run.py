@@ -1,3 +1,4 @@
+import math
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -83,6 +84,7 @@ def test_exit_codes_tell_the_truth(counts: dict[str, int], gaps: int, code: int)
     assert exit_code(tally, gaps) == code
 
 
-def test_grace_cannot_be_negative():
-    with pytest.raises(ConfigError, match="grace must not be below 0"):
-        Rules(grace_s=-1)
+@pytest.mark.parametrize("seconds", [-1, math.nan, math.inf])
+def test_grace_cannot_be_negative_or_endless(seconds: float):
+    with pytest.raises(ConfigError, match="grace must be a finite number of seconds, at least 0; got"):
+        Rules(grace_s=seconds)

@@ -108,6 +108,11 @@ def test_colour_and_pair_may_be_left_out(tmp_path):
     assert (scheme.partners, scheme.colours[1]) == ((0, 5), "#808080")
 
 
+def test_the_mark_that_excel_writes_before_a_table_is_no_part_of_it(tmp_path):
+    (tmp_path / "marked.tsv").write_text(TABLE, encoding="utf-8-sig")
+    assert read_scheme(tmp_path / "marked.tsv").ids == (0, 7, 9, 30)
+
+
 def test_an_unknown_scheme_lists_the_known_ones():
     with pytest.raises(LabelError, match="'x' is not known; known are atropos, brain, deepnat25, freesurfer, fslfast"):
         load_scheme("x")

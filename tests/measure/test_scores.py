@@ -127,6 +127,10 @@ def test_the_table_is_read_back():
         (HEADER + "s\t7\ta\thigh\t1\t1\t1\t1\n", "line 2 cannot be read"),
         (HEADER + "s\t7\ta\t0.5\t1\n", "line 2 cannot be read"),
         (HEADER + "s\tx\ta\t0.5\t1\t1\t1\t1\n", "line 2 cannot be read"),
+        (HEADER + "s\t7\ta\t0.5\tinf\t1\t1\t1\n", "line 2 cannot be read (hd95_mm is infinite)"),
+        (HEADER + "s\t7\ta\t0.5\t1\t-Infinity\t1\t1\n", "line 2 cannot be read (asd_mm is infinite)"),
+        pytest.param(HEADER + 140000 * "s" + "\t7\ta\t0.5\t1\t1\t1\t1\n", "line 2 cannot be read (field", id="long"),
+        pytest.param(140000 * "s" + "\n", "line 1 cannot be read (field larger than", id="long header"),
         (HEADER + "s\t7\ta\t0.5\t1\t1\t1\t1\n" * 2, "line 3: structure 7 of scan s stands there a second time"),
     ],
 )

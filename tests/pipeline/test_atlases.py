@@ -56,6 +56,8 @@ def test_what_cannot_be_chosen_is_said(config, tmp_path):
         names(replace(config, leave_out=("sub-8", "sub-7")))
     with pytest.raises(UsageError, match="1 atlases are left beside the scan itself; at least 2 are needed"):
         names(replace(config, leave_out=("sub-00", "sub-01")), "sub-02")
+    with pytest.raises(UsageError, match=r"'/data/\*': is no pattern of names in a folder"):
+        names(replace(config, scans="/data/*"))
     with pytest.raises(MissingInputError, match="nowhere: folder of atlases not found; check the path"):
         names(replace(config, folder=tmp_path / "nowhere"))
     with pytest.raises(MissingInputError, match=r"no scans match \*\.mgz"):

@@ -7,7 +7,7 @@ import torch
 
 from neuronat.errors import ConfigError, UnavailableError
 from neuronat.pipeline import device
-from neuronat.pipeline.device import choose_device, device_error, device_names, free_device_bytes
+from neuronat.pipeline.device import choose_device, device_error, device_names, free_device_bytes, limit_threads
 
 
 def test_the_cpu_calculates_correctly():
@@ -50,6 +50,12 @@ def test_the_accelerator_calculates_correctly():
     assert device_error("cuda:0") < 1e-4
     assert device_names()[1] == "cuda:0"
     assert choose_device("auto") == torch.device("cuda:0")
+
+
+@pytest.mark.parametrize("n_threads", [0, -3])
+def test_fewer_than_one_thread_is_refused(n_threads: int):
+    with pytest.raises(ConfigError, match=f"number of threads must be at least 1; got {n_threads}"):
+        limit_threads(n_threads)
 
 
 def test_a_limit_of_threads_holds_for_torch_after_numba_has_started_its_own():

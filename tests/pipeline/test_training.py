@@ -13,7 +13,7 @@ from neuronat.nets.deepnat import DeepNat, DeepNatConfig
 from neuronat.nets.store import load_model
 from neuronat.phantom import make_phantom
 from neuronat.pipeline.budget import Budget
-from neuronat.pipeline.material import packed_scans
+from neuronat.pipeline.material import held_out_names, packed_scans
 from neuronat.pipeline.training import move_threshold, train_recipe
 from neuronat.report.curves import parse_log
 from neuronat.space.files import write_label_map, write_volume
@@ -149,6 +149,28 @@ def test_a_scan_without_fold_is_named(recipe):
     (recipe.parent / "folds.tsv").write_text("scan\tfold\nsub-01\t0\n")
     with pytest.raises(ConfigError, match=r"folds\.tsv: no fold for sub-02"):
         train_recipe(recipe, BUDGET, silent)
+
+
+def test_the_mark_that_excel_writes_before_a_table_of_folds_is_no_part_of_it(tmp_path):
+    (tmp_path / "folds.tsv").write_text("scan\tfold\nsub-01\t0\nsub-02\t1\n", encoding="utf-8-sig")
+    assert held_out_names("folds.tsv", (1,), tmp_path / "tiny.toml", ["sub-01", "sub-02"]) == {"sub-02"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"name\tfold\nsub-01\t0\n",
+        b"scan\nsub-01\n",
+        b"scan\tfold\nsub-01\tx\n",
+        b"scan\tfold\nsub-01\n",
+        b"scan\tfold\nM\xfcller\t0\n",
+        b"scan\tfold\n" + 140000 * b"y" + b"\t0\n",
+    ],
+)
+def test_a_table_that_holds_no_folds_is_refused(tmp_path, content):
+    (tmp_path / "folds.tsv").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"^folds\.tsv: needs the columns scan and fold"):
+        held_out_names("folds.tsv", (1,), tmp_path / "tiny.toml", ["sub-01"])
 
 
 def test_everything_held_out_leaves_nothing_to_train_on(recipe):

@@ -184,6 +184,13 @@ def test_what_nothing_teaches_is_named_before_the_first_step(folder):
     assert not (folder / "packed" / "scans.tsv").exists()
 
 
+def test_heads_that_cannot_be_looked_for_are_a_usage_error(folder):
+    path = write_recipe(folder)
+    recipe = read_recipe(path, {"whole": {"heads": "/"}})
+    with pytest.raises(UsageError, match="'': is no pattern of names in a folder"):
+        packed_volumes(recipe, path, silent)
+
+
 def test_a_network_of_other_protocols_gives_what_it_has(folder):
     first = train_recipe(write_recipe(folder, protocols=('["deepnat25", "tissue"]', '["deepnat25"]')), BUDGET, silent)
     path = write_recipe(folder, network=("[network]", f'[network]\nstart_from = "{first}"'))

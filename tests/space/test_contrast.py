@@ -78,6 +78,7 @@ def test_the_last_word_of_a_name_may_object(tmp_path: Path, name: str, objection
         ('{"EchoTime": 0.031}', "its echo time of 31 ms is not that of a T1"),
         ('{"EchoTime": 0.0046, "Modality": "MR", "ProtocolName": "mprage"}', ""),
         ("no json", ""),
+        ('\ufeff{"Modality": "CT"}', "its sidecar says modality CT"),  # as Notepad writes it
         ('["list"]', ""),
         ("[" * 100_000, ""),
         ('{"EchoTime": "long", "SeriesDescription": 7}', ""),

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from neuronat.errors import LabelError, MissingInputError, UnusableInputError, UsageError
-from neuronat.train.protocols import find_protocol_maps, find_protocol_scans, read_scan_table
+from neuronat.train.protocols import find_protocol_maps, find_protocol_scans, matching_paths, read_scan_table
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -107,6 +107,14 @@ def test_a_folder_without_scans_and_scans_of_one_name_are_errors(tmp_path):
         find_protocol_scans(tmp_path, scans="*/*_T1w.nii.gz")
 
 
+@pytest.mark.parametrize("pattern", ["", "/data/*.nii"])
+def test_a_pattern_that_cannot_be_looked_for_is_refused(tmp_path, pattern):
+    with pytest.raises(UsageError, match=f"^{re.escape(repr(pattern))}: is no pattern of names in a folder"):
+        matching_paths(tmp_path, pattern)
+    with pytest.raises(UsageError, match="is no pattern of names in a folder"):
+        find_protocol_scans(tmp_path, scans=pattern)
+
+
 def test_a_table_lists_scans_with_any_subset_of_the_protocols(tmp_path):
     touch(tmp_path, "s/sub-01_T1w.nii.gz", "s/sub-02_T1w.nii.gz", "f/x.nii.gz", "c1y.nii", "c2y.nii", "c3y.nii")
     table = tmp_path / "scans.tsv"
@@ -118,6 +126,13 @@ def test_a_table_lists_scans_with_any_subset_of_the_protocols(tmp_path):
     assert found[0].scan == tmp_path / "s" / "sub-02_T1w.nii.gz"
     assert names_of(found[0].maps) == {"spmtissue": ["c1y.nii", "c2y.nii", "c3y.nii"]}
     assert dict(found[1].maps) == {"fslfast": (tmp_path / "f" / "x.nii.gz",)}
+
+
+def test_the_mark_that_excel_writes_before_a_table_is_no_part_of_it(tmp_path):
+    touch(tmp_path, "a.nii", "b.nii")
+    (tmp_path / "scans.tsv").write_text("scan\thmrf\na.nii\tb.nii\n", encoding="utf-8-sig")
+    (scan,) = read_scan_table(tmp_path / "scans.tsv")
+    assert (scan.scan, dict(scan.maps)) == (tmp_path / "a.nii", {"hmrf": (tmp_path / "b.nii",)})
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,9 @@ def command(
 
     if level == "group":
         from neuronat.cohort.group import collect_group
+        from neuronat.cohort.manifest import require_other_folder
 
+        require_other_folder(source, out)
         context.exit(collect_group(out, say, require_all=require_all))
     from neuronat.cohort.study import run_participants
 

@@ -59,4 +59,6 @@ def _values(row: "Row") -> dict[str, object]:
     """Return a row as plain values."""
     from dataclasses import asdict
 
-    return {"scan": row.key} | asdict(row)
+    from neuronat.cohort.entry import readable
+
+    return {"scan": row.key} | asdict(row) | {"folder": readable(row.folder), "stem": readable(row.stem)}

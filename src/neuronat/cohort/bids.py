@@ -78,16 +78,20 @@ def parse_filter(path: Path) -> tuple[tuple[str, str], ...]:
 
     Raises
     ------
+    MissingInputError
+        If the file is not there.
     ConfigError
-        If the file is no such filter, or asks for what this reader does not know.
+        If it is no such filter, or asks for what this reader does not know.
 
     Notes
     -----
     Source: ours; the file's form is that of fMRIPrep.
     """
     try:
-        wanted = json.loads(path.read_text(encoding="utf-8"))["t1w"]
+        wanted = json.loads(path.read_text(encoding="utf-8-sig"))["t1w"]
         pairs = {key: value for key, value in wanted.items() if (key, str(value)) not in GIVEN}
+    except FileNotFoundError as error:
+        raise MissingInputError(f"{shown_name(path)}: not found; give a filter file of BIDS apps") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f'{shown_name(path)}: no filter such as {{"t1w": {{"acquisition": "mprage"}}}}') from error
     unknown = [key for key in pairs if key not in SHORT and key not in SHORT.values()]

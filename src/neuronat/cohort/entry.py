@@ -1,5 +1,6 @@
 """The nouns of a cohort: its scans, which of them, and what became of each."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,19 @@ from neuronat.errors import ConfigError
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.record import stem_of
 
-__all__ = ["FAILED_STATES", "Cohort", "Entry", "Gap", "Job", "Row", "Selection", "Work", "key_of", "parse_part"]
+__all__ = [
+    "FAILED_STATES",
+    "Cohort",
+    "Entry",
+    "Gap",
+    "Job",
+    "Row",
+    "Selection",
+    "Work",
+    "key_of",
+    "parse_part",
+    "readable",
+]
 
 FAILED_STATES = ("failed", "killed", "timeout")
 PART = re.compile(r"(\d+)/(\d+)")
@@ -27,6 +40,21 @@ def parse_part(text: str) -> tuple[int, int]:
 def key_of(folder: str, stem: str) -> str:
     """Join folder and stem of a scan's results: the name by which a cohort knows it."""
     return f"{folder}/{stem}" if folder else stem
+
+
+def readable(name: str) -> str:
+    r"""Return a file's name as it can be written into a table: bytes of it that are not UTF-8 are escaped.
+
+    Notes
+    -----
+    Source: ours.
+
+    Examples
+    --------
+    >>> readable("Jörg"), readable(os.fsdecode(b"M\xfcller"))
+    ('Jörg', 'M\\xfcller')
+    """
+    return os.fsencode(name).decode("utf-8", errors="backslashreplace")
 
 
 @dataclass(frozen=True)
@@ -121,8 +149,8 @@ class Row:
 
     @property
     def key(self) -> str:
-        """Its name in the cohort."""
-        return key_of(self.folder, self.stem)
+        """Its name in the cohort, fit for tables."""
+        return readable(key_of(self.folder, self.stem))
 
     @property
     def is_failure(self) -> bool:

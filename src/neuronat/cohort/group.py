@@ -2,9 +2,10 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from neuronat.cohort.entry import Row
 from neuronat.cohort.ledger import read_rows
 from neuronat.cohort.locks import holder_name, lock_path, release, take_lock
 from neuronat.cohort.outliers import find_outliers
@@ -50,19 +51,19 @@ def collect_group(out: Path, say: Callable[[str], None], *, require_all: bool = 
     """
     if not out.is_dir():
         raise MissingInputError(f"{shown_name(out)}: not found; give the folder of the results")
+    rows = list(read_rows(out))  # first: a folder without results stays as it is
     make_folder(out / "logs")
     lock, run = lock_path(out / "logs", "group"), secrets.token_hex(6)
     if not take_lock(lock, run):
         raise BusyError(f"{shown_name(out)}: another run is collecting in it ({holder_name(lock)}); try again later")
     try:
-        return _collect(out, say, require_all=require_all)
+        return _collect(out, rows, say, require_all=require_all)
     finally:
         release(lock, run)
 
 
-def _collect(out: Path, say: Callable[[str], None], *, require_all: bool) -> int:
+def _collect(out: Path, rows: Sequence[Row], say: Callable[[str], None], *, require_all: bool) -> int:
     """Collect, while the folder is ours."""
-    rows = list(read_rows(out))
     tables = gather_volumes(out, rows)
     outliers: dict[str, tuple[str, ...]] = {}
     for table in tables:

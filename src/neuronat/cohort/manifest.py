@@ -5,16 +5,16 @@ Results mirror the source: the scan `IN/a/b/c.nii.gz` gets the folder `OUT/a/b`.
 
 import csv
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from neuronat.cohort.bids import find_bids_scans, is_bids
-from neuronat.cohort.entry import Cohort, Entry, Gap, Selection
+from neuronat.cohort.entry import Cohort, Entry, Gap, Selection, readable
 from neuronat.errors import MissingInputError, UsageError
 from neuronat.record import shown_name
 
-__all__ = ["find_cohort", "write_manifest_text"]
+__all__ = ["find_cohort", "require_other_folder", "write_manifest_text"]
 
 IMAGE_ENDINGS = (".nii", ".nii.gz", ".mgz", ".mgh")
 NO_SCANS = ("_mask", "_dseg", "_probseg")
@@ -50,8 +50,7 @@ def find_cohort(source: Path, out: Path, selection: Selection) -> Cohort:
     """
     if not source.exists():
         raise MissingInputError(f"{shown_name(source)}: not found; name a BIDS data set, a folder, or a list of scans")
-    if source.resolve() == out.resolve():
-        raise UsageError(f"{shown_name(out)}: is the folder of the scans; choose another folder for the results")
+    require_other_folder(source, out)
     bids = source.is_dir() and is_bids(source)
     if not bids and selection.is_filtered:
         raise UsageError(f"{shown_name(source)}: is no BIDS data set, so participants and sessions are not known")
@@ -62,7 +61,13 @@ def find_cohort(source: Path, out: Path, selection: Selection) -> Cohort:
         cohort = Cohort(entries=tuple(sorted(found, key=lambda entry: entry.key)), is_bids=False)
     if not cohort.entries and not cohort.gaps:
         raise MissingInputError(f"{shown_name(source)}: looked for T1-weighted images, found 0; check path and filters")
-    return _part(_with_masks(_distinct(cohort), selection), selection)
+    return _part(_with_masks(_distinct(_nameable(cohort)), selection), selection)
+
+
+def require_other_folder(source: Path, out: Path) -> None:
+    """Raise UsageError if the results, or the tables of a group, would go among the scans."""
+    if source.resolve() == out.resolve():
+        raise UsageError(f"{shown_name(out)}: is the folder of the scans; choose another folder for the results")
 
 
 def write_manifest_text(cohort: Cohort) -> str:
@@ -87,26 +92,37 @@ def _in_folder(root: Path, out: Path) -> Iterator[Entry]:
 
 def _in_list(path: Path) -> Iterator[Entry]:
     """Yield the scans that a text file or a table names."""
+    for number, row in _lines_of(path):
+        scan, mask, folder = ((row.get(column) or "").strip() for column in ("scan", "mask", "folder"))
+        if not scan:
+            raise UsageError(f"{shown_name(path)}: line {number} names no scan; fill it in, or take the line out")
+        if "\0" in scan + mask + folder:
+            raise UsageError(f"{shown_name(path)}: line {number} holds a zero byte; save the list as plain text")
+        yield Entry(
+            scan=path.parent / scan,
+            folder=_inner_folder(folder, path),
+            mask=path.parent / mask if mask not in ("", "n/a") else None,
+        )
+
+
+def _lines_of(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield number and fields of the lines of a list that are not empty."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()  # Excel writes a mark first
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{shown_name(path)}: is neither a folder nor a list of scans in UTF-8") from error
-    if path.suffix == ".tsv":
-        table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    if path.suffix != ".tsv":
+        yield from ((n, {"scan": line}) for n, line in enumerate(lines, 1) if line.strip() and not line.startswith("#"))
+        return
+    table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    try:
         if "scan" not in (table.fieldnames or ()):
             raise UsageError(f"{shown_name(path)}: has no column scan; its first line must name the columns")
-        rows: Iterable[dict[str, str]] = table
-    else:
-        rows = ({"scan": line.strip()} for line in lines if line.strip() and not line.startswith("#"))
-    for row in rows:
-        scan, mask = row.get("scan") or "", row.get("mask") or ""
-        if not scan:
-            raise UsageError(f"{shown_name(path)}: a line names no scan; fill the column scan in, or take the line out")
-        yield Entry(
-            scan=path.parent / scan,
-            folder=_inner_folder(row.get("folder") or "", path),
-            mask=path.parent / mask if mask not in ("", "n/a") else None,
-        )
+        yield from ((table.line_num, row) for row in table)
+    except csv.Error as error:
+        raise UsageError(
+            f"{shown_name(path)}: line {table.line_num + 1} cannot be read ({error}); shorten it"
+        ) from error
 
 
 def _inner_folder(text: str, path: Path) -> str:
@@ -121,6 +137,22 @@ def _base_name(name: str) -> str | None:
     """Return an image's name without its ending; None if it is no image."""
     ending = next((e for e in sorted(IMAGE_ENDINGS, key=len, reverse=True) if name.lower().endswith(e)), None)
     return None if ending is None else name[: -len(ending)]
+
+
+def _nameable(cohort: Cohort) -> Cohort:
+    """Make gaps of the scans whose names are not UTF-8: no table or page could hold them; others go on."""
+    gaps = [
+        Gap(
+            folder=readable(entry.folder),
+            stem=readable(entry.stem),
+            message="its name is not UTF-8; rename it",
+            is_failure=True,
+        )
+        for entry in cohort.entries
+        if entry.key != readable(entry.key)
+    ]
+    kept = tuple(entry for entry in cohort.entries if entry.key == readable(entry.key))
+    return replace(cohort, entries=kept, gaps=(*cohort.gaps, *gaps))
 
 
 def _distinct(cohort: Cohort) -> Cohort:

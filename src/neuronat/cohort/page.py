@@ -1,6 +1,7 @@
 """One page about a cohort: every scan in a table that sorts, and a box plot per structure. It loads nothing."""
 
 import math
+import os
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -174,4 +175,4 @@ def _beginning_with(start: str, names: Sequence[str]) -> Sequence[str]:
 
 def _link(out: Path, path: Path) -> str:
     """Return the address of a file relative to the page."""
-    return quote(path.relative_to(out).as_posix())
+    return quote(os.fsencode(path.relative_to(out)))  # bytes: a name need not be UTF-8

@@ -1,5 +1,6 @@
 """Run a cohort: hand out the scans, take in what became of them, and know when to stop."""
 
+import math
 import re
 import time
 from collections import Counter
@@ -35,8 +36,8 @@ class Rules:
     keep_going: bool = False
 
     def __post_init__(self) -> None:
-        if self.grace_s < 0:
-            raise ConfigError(f"grace must not be below 0 seconds; got {self.grace_s:g}")
+        if not 0 <= self.grace_s < math.inf:
+            raise ConfigError(f"grace must be a finite number of seconds, at least 0; got {self.grace_s:g}")
 
 
 @dataclass(eq=False)

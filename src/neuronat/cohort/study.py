@@ -1,10 +1,12 @@
 """The participant level: everything is checked first, then the scans are handed out."""
 
 import hashlib
+import math
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from neuronat.cohort.need import bytes_per_scan, disk_bytes_per_scan
 from neuronat.cohort.progress import final_line, progress_line
 from neuronat.cohort.run import Rules, Tally, exit_code, run_cohort
 from neuronat.cohort.work import open_segmentation
-from neuronat.errors import OutputError, UsageError
+from neuronat.errors import ConfigError, OutputError, UsageError
 from neuronat.pipeline.batch import load_protocols
 from neuronat.pipeline.device import choose_device, device_names
 from neuronat.pipeline.memory import TILES
@@ -41,6 +43,12 @@ class StudyConfig:
     scheduler: str = ""
     timeout_s: float = 1800.0
     scans_per_worker: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("memory_gb", "timeout_s", "scans_per_worker"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{name} must be a finite number above 0; got {value:g}")
 
 
 def run_participants(source: Path, out: Path, config: StudyConfig, say: Callable[[str], None]) -> int:
@@ -80,14 +88,14 @@ def run_participants(source: Path, out: Path, config: StudyConfig, say: Callable
     if config.segment.mask is not None:
         raise UsageError("one mask cannot serve a cohort; use --masks, or a table with the column mask")
     cohort = find_cohort(source, out, config.selection)
-    make_folder(out)
-    machine, job = _check(cohort, out, config)
     is_serial = not (has_dask() or config.scheduler)
     if is_serial:
         config = replace(config, n_workers=1 if config.n_workers is None else min(config.n_workers, 1))
-    sizes = _sizes(cohort, machine, config)
-    job = replace(job, config=replace(job.config, n_threads=sizes.n_threads, tile_vox=sizes.tile_vox))
-    _prepare_folder(cohort, source, out, job)
+    with _made_folder(out):
+        machine, job = _check(cohort, out, config)
+        sizes = _sizes(cohort, machine, config)
+        job = replace(job, config=replace(job.config, n_threads=sizes.n_threads, tile_vox=sizes.tile_vox))
+        _prepare_folder(cohort, source, out, job)
     say(f"{len(cohort.entries)} scans; {describe_sizes(sizes, machine)}")
     if is_serial and len(cohort.entries) > 1:
         say("dask is not installed, so one scan follows the other; pip install 'neuronat[cohort]' for several at once")
@@ -106,6 +114,20 @@ def run_participants(source: Path, out: Path, config: StudyConfig, say: Callable
         say(tally.ended)
     say(final_line(tally, time.monotonic() - begun_s))
     return exit_code(tally, sum(gap.is_failure for gap in cohort.gaps))
+
+
+@contextmanager
+def _made_folder(out: Path) -> Iterator[None]:
+    """Make the folder of the results; if the run is refused, what was made and stayed empty goes again."""
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        make_folder(out)
+        yield
+    except BaseException:
+        with suppress(OSError):  # what is not empty stays
+            for folder in made:
+                folder.rmdir()
+        raise
 
 
 def _check(cohort: Cohort, out: Path, config: StudyConfig) -> tuple[Machine, Job]:

@@ -171,7 +171,7 @@ def parse_scheme(name: str, text: str) -> LabelScheme:
 def read_scheme(path: Path) -> LabelScheme:
     """Read the scheme in the table `path`; its name is the file's, without `.tsv`."""
     try:
-        return parse_scheme(path.stem, path.read_text(encoding="utf-8"))
+        return parse_scheme(path.stem, path.read_text(encoding="utf-8-sig"))  # spreadsheets write a mark first
     except OSError as error:
         raise MissingInputError(
             f"{path.name}: label table cannot be read ({error.strerror}); check the path"

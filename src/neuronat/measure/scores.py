@@ -6,7 +6,7 @@ voxels: the order and the direction of the stored axes do not matter, the places
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 
@@ -170,35 +170,52 @@ def parse_scores(text: str) -> tuple[StructureScore, ...]:
     Raises
     ------
     UnusableInputError
-        If columns are missing, there is no row, a value is no number, or a structure of a scan stands there
-        twice; the message names the line.
+        If columns are missing, there is no row, a value is no number or infinite, or a structure of a scan stands
+        there twice; the message names the line.
 
     Notes
     -----
     Source: ours.
     """
-    reader = csv.DictReader(StringIO(text.removeprefix("\ufeff")), delimiter="\t", quoting=csv.QUOTE_NONE)
-    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-    if missing:
-        raise UnusableInputError(f"has no column {', '.join(missing)}; give a table made by neuronat evaluate")
     scores: dict[tuple[str, int], StructureScore] = {}
-    for row in reader:
+    for line, row in _rows(text):
         try:
-            values = [math.nan if row[m] == "n/a" else float(row[m]) for m in MEASURES]
-            score = StructureScore(row["scan"], int(row["index"]), row["name"], *values)
+            score = StructureScore(row["scan"], int(row["index"]), row["name"], *(_value(row, m) for m in MEASURES))
         except (TypeError, ValueError) as error:
-            raise UnusableInputError(
-                f"line {reader.line_num} cannot be read ({error}); make the table anew with neuronat evaluate"
-            ) from error
+            raise _unreadable(line, error) from error
         if (score.scan, score.index) in scores:
             raise UnusableInputError(
-                f"line {reader.line_num}: structure {score.index} of scan {score.scan} stands there a second time; "
-                "keep one row"
+                f"line {line}: structure {score.index} of scan {score.scan} stands there a second time; keep one row"
             )
         scores[score.scan, score.index] = score
     if not scores:
         raise UnusableInputError("holds no row; give a table made by neuronat evaluate")
     return tuple(scores.values())
+
+
+def _rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of a table of scores with the numbers of their lines."""
+    reader = csv.DictReader(StringIO(text.removeprefix("\ufeff")), delimiter="\t", quoting=csv.QUOTE_NONE)
+    try:
+        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        if missing:
+            raise UnusableInputError(f"has no column {', '.join(missing)}; give a table made by neuronat evaluate")
+        yield from ((reader.line_num, row) for row in reader)
+    except csv.Error as error:
+        raise _unreadable(reader.line_num + 1, error) from error
+
+
+def _value(row: dict[str, str], measure: str) -> float:
+    """Return one value of a row, NaN for `n/a`; an infinite one has no place in means and figures."""
+    value = math.nan if row[measure] == "n/a" else float(row[measure])
+    if math.isinf(value):
+        raise ValueError(f"{measure} is infinite")
+    return value
+
+
+def _unreadable(line: int, error: Exception) -> UnusableInputError:
+    """Say which line of a table cannot be read, and why."""
+    return UnusableInputError(f"line {line} cannot be read ({error}); make the table anew with neuronat evaluate")
 
 
 def _reoriented(label_map: LabelMap) -> LabelMap:

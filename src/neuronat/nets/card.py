@@ -27,6 +27,7 @@ __all__ = [
     "StageSpec",
     "TemplateSpec",
     "TrainingRecord",
+    "is_model_name",
     "read_card",
     "write_card",
 ]
@@ -175,7 +176,7 @@ class ModelCard:
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
+        if not is_model_name(self.name):
             raise ModelError(f"model name {self.name!r} must be letters, digits, '+', '.', '_' or '-', at most 64")
         if tuple(self.stages) not in STAGES:
             raise ModelError(f"stages must be foreground and structures, structures, or whole; got {list(self.stages)}")
@@ -186,6 +187,21 @@ class ModelCard:
         for name, value in self.crf.items():
             if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
                 raise ModelError(f"crf.{name} must be a finite number, at least 0; got {value!r}")
+
+
+def is_model_name(name: str) -> bool:
+    """Tell whether a model can be called so: its name becomes that of a folder.
+
+    Notes
+    -----
+    Source: ours.
+
+    Examples
+    --------
+    >>> [is_model_name(name) for name in ("deepnat+1.0", "my model", "../up")]
+    [True, False, False]
+    """
+    return NAME.fullmatch(name) is not None
 
 
 def _require_known(card: ModelCard) -> None:

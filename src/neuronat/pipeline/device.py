@@ -120,12 +120,19 @@ def _plain_convolution(values: NDArray[np.float32], kernels: NDArray[np.float32]
 def limit_threads(n_threads: int | None) -> None:
     """Let torch, numba and SimpleITK use so many threads; None leaves them as they are.
 
+    Raises
+    ------
+    ConfigError
+        If it is fewer than one.
+
     Notes
     -----
     Source: ours.
     """
     if n_threads is None:
         return
+    if n_threads < 1:
+        raise ConfigError(f"number of threads must be at least 1; got {n_threads}")
     n_most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     numba.set_num_threads(min(n_threads, n_most))
     torch.set_num_threads(n_threads)  # last: numba, starting its threads, gives OpenMP, and so torch, all cores

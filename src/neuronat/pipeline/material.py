@@ -86,13 +86,23 @@ def held_out_names(folds: str, held_out: tuple[int, ...], path: Path, names: lis
     table = resolved_path(folds, path)
     if not folds or not table.is_file():
         raise MissingInputError(f"{path.name}: held_out needs a table of folds; {folds!r} is not there")
-    with table.open(encoding="utf-8") as file:
-        fold_of = {row["scan"]: int(row["fold"]) for row in csv.DictReader(file, delimiter="\t")}
+    fold_of = _fold_per_scan(table)
     of_subject = {name: fold_of.get(_subject_of(name)) for name in names}
     fold_of |= {name: fold for name, fold in of_subject.items() if name not in fold_of and fold is not None}
     if missing := sorted(set(names) - set(fold_of)):
         raise ConfigError(f"{table.name}: no fold for {', '.join(missing)}; give every scan one")
     return {name for name in names if fold_of[name] in held_out}
+
+
+def _fold_per_scan(table: Path) -> dict[str, int]:
+    """Read a table of folds; ConfigError if it is none."""
+    try:
+        with table.open(encoding="utf-8-sig") as file:  # spreadsheets write a mark first
+            return {row["scan"]: int(row["fold"]) for row in csv.DictReader(file, delimiter="\t")}
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise ConfigError(
+            f"{table.name}: needs the columns scan and fold, separated by tabs, the fold a whole number, in UTF-8"
+        ) from error
 
 
 def copies_among(names: list[str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from neuronat.labels.scheme import BRAIN, LabelScheme, load_scheme, scheme_names
 from neuronat.pipeline.material import copies_among, glob_place, held_out_names, require_other_names
 from neuronat.record import write_text
 from neuronat.train.gathering import pack_head, pack_protocol_scan
-from neuronat.train.protocols import find_protocol_scans
+from neuronat.train.protocols import find_protocol_scans, matching_paths
 from neuronat.train.teaching import Protocol, load_protocols, require_taught
 from neuronat.train.volumes import PackedVolume, read_volume_file, write_volume_file
 
@@ -124,7 +124,7 @@ def _find_heads(recipe: WholeRecipe, path: Path) -> list[Path]:
     if not recipe.whole.heads:
         return []
     pattern = resolved_path(recipe.whole.heads, path)
-    found = sorted(pattern.parent.glob(pattern.name))
+    found = matching_paths(pattern.parent, pattern.name)
     if not found:
         raise MissingInputError(f"{pattern.name}: no whole-head label maps match it; check the recipe's heads")
     return found

@@ -143,7 +143,7 @@ def _sidecar(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MOST_SIDECAR_BYTES:
             return {}
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

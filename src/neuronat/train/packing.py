@@ -14,6 +14,7 @@ from neuronat.prepare.scan import prepare_scan
 from neuronat.record import stem_of
 from neuronat.space.files import read_label_map, read_mask, read_volume
 from neuronat.space.volume import Volume
+from neuronat.train.protocols import matching_paths
 from neuronat.train.scans import INTENSITY_STEP, OUTSIDE, PackedScan
 
 __all__ = ["LabelledScan", "find_labelled_scans", "pack_scan", "read_labelled_scan"]
@@ -52,14 +53,14 @@ def find_labelled_scans(folder: Path, *, scans: str, mask_ending: str, label_end
     MissingInputError
         If nothing matches, or a scan lacks its mask or label map.
     UsageError
-        If two scans have the same name.
+        If two scans have the same name, or `scans` is no pattern.
 
     Notes
     -----
     Source: ours.
     """
     ending = scans.rsplit("*", 1)[-1]
-    paths = sorted(folder.glob(scans)) if folder.is_dir() else []
+    paths = matching_paths(folder, scans) if folder.is_dir() else []
     if not paths:
         raise MissingInputError(f"{folder.name}: no scans match {scans}; check the folder and the pattern")
     found = []

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from neuronat.errors import LabelError, MissingInputError, UnusableInputError, UsageError
 from neuronat.record import DERIVATIVE_ENTITIES, EXTENSIONS, shown_name, stem_of
 
-__all__ = ["ProtocolScan", "find_protocol_maps", "find_protocol_scans", "read_scan_table"]
+__all__ = ["ProtocolScan", "find_protocol_maps", "find_protocol_scans", "matching_paths", "read_scan_table"]
 
 PROTOCOL_MAP = re.compile(r"(?P<middle>.*)_seg-(?P<protocol>[a-z0-9]+)(?P<rest>.*)_dseg")
 IMAGE = (".nii.gz", ".nii", ".mgz")
@@ -139,7 +139,7 @@ def find_protocol_scans(folder: Path, *, scans: str, label_folders: Sequence[Pat
     MissingInputError
         If nothing matches, or a folder is missing.
     UsageError
-        If two scans have one name, or a scan has several files of one protocol.
+        If two scans have one name, a scan has several files of one protocol, or `scans` is no pattern.
 
     Notes
     -----
@@ -148,7 +148,7 @@ def find_protocol_scans(folder: Path, *, scans: str, label_folders: Sequence[Pat
     for needed in (folder, *label_folders):
         if not needed.is_dir():
             raise MissingInputError(f"{shown_name(needed)}: folder not found; check the path")
-    paths = sorted(folder.glob(scans))
+    paths = matching_paths(folder, scans)
     if not paths:
         raise MissingInputError(f"{shown_name(folder)}: no scans match {scans}; check the pattern")
     found = []
@@ -165,6 +165,21 @@ def find_protocol_scans(folder: Path, *, scans: str, label_folders: Sequence[Pat
         found.append(ProtocolScan(stem, path, MappingProxyType(maps)))
     _require_distinct(found, shown_name(folder))
     return sorted(found, key=lambda scan: scan.name)
+
+
+def matching_paths(folder: Path, pattern: str) -> list[Path]:
+    """Find what matches a glob in a folder, sorted; UsageError for a pattern that cannot be looked for.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    try:
+        return sorted(folder.glob(pattern))
+    except (ValueError, NotImplementedError) as error:  # empty or absolute
+        raise UsageError(
+            f"{pattern!r}: is no pattern of names in a folder, such as **/*_T1w.nii.gz ({error})"
+        ) from error
 
 
 def read_scan_table(path: Path) -> list[ProtocolScan]:
@@ -198,7 +213,7 @@ def read_scan_table(path: Path) -> list[ProtocolScan]:
     """
     name = shown_name(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a mark first
     except OSError as error:
         raise MissingInputError(f"{name}: cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
