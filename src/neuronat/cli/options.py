@@ -35,9 +35,11 @@ READING = (
 SEGMENT = (
     click.option("--model", "models", multiple=True, help="Name or folder. [default: deepnat and neuronet]"),
     click.option(
-        "--fast", "is_fast", is_flag=True, help="NeuroNet alone, one look: a third of the time, less accurate."
+        "--fast", "is_fast", is_flag=True, help="NeuroNet alone, one look: two fifths of the time, less accurate."
     ),
-    click.option("--best", "is_best", is_flag=True, help="DeepNAT sees the mirror image, too: two thirds more time."),
+    click.option(
+        "--best", "is_best", is_flag=True, help="DeepNAT sees the mirror image, too: half as much time again."
+    ),
     click.option(
         "--protocol",
         "protocols",
