@@ -89,6 +89,7 @@ def test_a_scheme_that_contradicts_itself_is_refused(scheme, changes, words):
     [
         ("", "needs the columns index and name"),
         ("index,name\n0,a\n", "needs the columns index and name"),
+        ("index\tname\n0\t" + "a" * 140_000 + "\n", "cannot be read"),
         ("index\tname\nzero\ta\n", "ids must be whole numbers"),
         ("index\tname\tto_x\n0\ta\t\n", "ids must be whole numbers"),
         ("index\tname\n0\n", "a row has more or fewer fields than the header"),

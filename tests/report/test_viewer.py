@@ -46,6 +46,20 @@ def test_results_have_labels_a_background_a_table_and_a_report(out: Path):
     assert json.loads(json.dumps(show.results))
 
 
+def test_a_folder_named_from_here_and_a_scan_named_in_full_meet(out: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(out.parent)
+    scan = out / "sub-01_T1w.nii.gz"
+    scan.write_text("scan")
+    for folder, named in ((Path("out"), scan), (out, Path("out/sub-01_T1w.nii.gz"))):
+        by_title = {result["title"]: result for result in plan_show(folder, [named]).results}
+        assert by_title["sub-01"]["background"]["address"] == "/out/sub-01_T1w.nii.gz"
+
+
+def test_a_table_of_somebody_else_needs_no_colours(out: Path):
+    (out / "seg-deepnat25_dseg.tsv").write_text("index\tname\n0\tnone\n10\tThalamus\n", encoding="utf-8-sig")
+    assert plan_show(out).results[0]["layers"][0]["table"][1] == (10, "Thalamus", "#808080")
+
+
 def test_equal_stems_in_two_folders_are_two_results(tmp_path: Path):
     (tmp_path / "seg-a_dseg.tsv").write_text(TABLE)
     (tmp_path / "sub-01.html").write_text("report of somebody else")

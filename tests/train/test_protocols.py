@@ -139,6 +139,7 @@ def test_the_mark_that_excel_writes_before_a_table_is_no_part_of_it(tmp_path):
     ("text", "error", "words"),
     [
         ("scan\thmrf\thmrf\na.nii\ta.nii\ta.nii\n", LabelError, "the columns hmrf stand there more than once"),
+        ("scan\thmrf\na\t" + "b" * 140_000 + "\n", UnusableInputError, "cannot be read"),
         ("", UnusableInputError, "needs a column scan, at least one protocol's, and rows"),
         ("scan\thmrf\n", UnusableInputError, "needs a column scan"),
         ("scan\na.nii\n", UnusableInputError, "needs a column scan"),

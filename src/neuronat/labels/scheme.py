@@ -143,7 +143,10 @@ class LabelScheme:
 
 def parse_scheme(name: str, text: str) -> LabelScheme:
     """Read a scheme from the text of its table."""
-    rows = list(csv.DictReader(StringIO(text), delimiter="\t"))
+    try:
+        rows = list(csv.DictReader(StringIO(text), delimiter="\t"))
+    except csv.Error as error:
+        raise LabelError(f"label table {name}: cannot be read ({error})") from error
     if not rows or not {"index", "name"} <= set(rows[0]):
         raise LabelError(f"label table {name}: needs the columns index and name, separated by tabs")
     if any(None in row or None in row.values() for row in rows):

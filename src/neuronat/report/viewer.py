@@ -4,16 +4,15 @@ Every file gets an **address** of its own. What has none is not there for a brow
 known by its **title**: the folder below the one that is shown, and the stem. Equal stems in two folders are two people.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
 from neuronat.errors import MissingInputError, UnusableInputError, UsageError
+from neuronat.labels.scheme import read_scheme
 from neuronat.record import shown_name, stem_of
 
 __all__ = ["ASSETS", "Show", "plan_show", "read_asset"]
@@ -105,7 +104,8 @@ def _result(title: str, paths: Sequence[Path], scan: Path | None, out: Path, han
 
 def _hand_out(path: Path, out: Path, handed: dict[str, Path]) -> str:
     """Give a file an address that ends in its name, as the viewer tells formats by it."""
-    folder = f"/out/{quote(path.parent.relative_to(out).as_posix())}" if _is_inside(path, out) else "/scan/."
+    inner = path.resolve().parent.relative_to(out.resolve()) if _is_inside(path, out) else None
+    folder = "/scan/." if inner is None else f"/out/{quote(inner.as_posix())}"
     address = f"{folder}/{quote(path.name)}".replace("/./", "/")
     handed[address] = path
     return address
@@ -116,8 +116,8 @@ def _table(path: Path, protocol: str, out: Path) -> list[tuple[int, str, str]]:
     name = f"seg-{protocol}_dseg.tsv"
     for folder in (path.parent, *path.parent.parents):
         if (folder / name).is_file():
-            rows = csv.DictReader(StringIO((folder / name).read_text(encoding="utf-8")), delimiter="\t")
-            return [(int(row["index"]), row["name"], row["color"]) for row in rows]
+            scheme = read_scheme(folder / name)
+            return list(zip(scheme.ids, scheme.names, scheme.colours, strict=True))
         if folder == out:
             break
     raise UnusableInputError(f"{shown_name(path)}: its label table {name} is missing; segment the scan again")

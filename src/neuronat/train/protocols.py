@@ -19,7 +19,7 @@ from neuronat.record import DERIVATIVE_ENTITIES, EXTENSIONS, shown_name, stem_of
 __all__ = ["ProtocolScan", "find_protocol_maps", "find_protocol_scans", "matching_paths", "read_scan_table"]
 
 PROTOCOL_MAP = re.compile(r"(?P<middle>.*)_seg-(?P<protocol>[a-z0-9]+)(?P<rest>.*)_dseg")
-IMAGE = (".nii.gz", ".nii", ".mgz")
+IMAGE = (".nii.gz", ".nii", ".mgz", ".mgh")
 SPM_PARTS = ("c1", "c2", "c3")
 TOOL_NAMES = (  # protocol, beginning before the stem, ending; of one protocol the first that is there counts
     ("fslfast", "", "_seg"),
@@ -218,7 +218,10 @@ def read_scan_table(path: Path) -> list[ProtocolScan]:
         raise MissingInputError(f"{name}: cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
         raise UnusableInputError(f"{name}: is no text in UTF-8; save the table as such") from error
-    rows = [row for row in csv.reader(StringIO(text), delimiter="\t") if any(row)]
+    try:
+        rows = [row for row in csv.reader(StringIO(text), delimiter="\t") if any(row)]
+    except csv.Error as error:
+        raise UnusableInputError(f"{name}: cannot be read ({error})") from error
     header, *rows = rows or [[]]
     if twice := sorted({column for column in header if header.count(column) > 1}):
         raise LabelError(f"{name}: the columns {', '.join(twice)} stand there more than once; keep one of each")
