@@ -7,7 +7,7 @@ import click
 import pytest
 
 from neuronat import __version__
-from neuronat.cli.main import COMMANDS, group
+from neuronat.cli.main import COMMANDS, LazyGroup, group, main
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -67,3 +67,14 @@ def test_no_arguments_show_the_help(run):
     done = run()
     assert done.exit_code == 0
     assert done.stdout.startswith("Usage: neuronat [OPTIONS] [COMMAND]")
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(None, "10000"), ("7", "7")])
+def test_threads_that_wait_sleep_soon_unless_the_user_decides(monkeypatch: pytest.MonkeyPatch, given, wanted):
+    monkeypatch.setattr("neuronat.cli.main.stop_on_signals", lambda: None)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "")
+    monkeypatch.delenv("GOMP_SPINCOUNT") if given is None else monkeypatch.setenv("GOMP_SPINCOUNT", given)
+    seen = []
+    monkeypatch.setattr(LazyGroup, "main", lambda *_: seen.append(os.environ["GOMP_SPINCOUNT"]))
+    main()
+    assert seen == [wanted]

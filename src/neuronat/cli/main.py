@@ -1,6 +1,7 @@
 """The group of commands; a command's module, and all that it needs, is imported on use only."""
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -11,6 +12,8 @@ from neuronat.cli.failures import run_guarded, stop_on_signals
 
 __all__ = ["COMMANDS", "LazyGroup", "group", "main"]
 
+SPIN = ("GOMP_SPINCOUNT", "10000")
+"""Threads that wait for each other soon sleep, and leave the core to the one they wait for (decision 0047)."""
 COMMANDS = {
     "segment": "Label the structures of T1-weighted scans.",
     "bids": "Label the structures of all scans of a cohort, or collect what came out.",
@@ -66,4 +69,5 @@ def group(context: click.Context) -> None:
 def main() -> None:
     """Run the command line in a process of its own."""
     stop_on_signals()
+    os.environ.setdefault(*SPIN)  # before torch brings OpenMP in, which asks once
     group.main()

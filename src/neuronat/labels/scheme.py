@@ -27,6 +27,7 @@ BRAIN = "brain"
 """The protocol of brain masks; its answer is the mask, not a label map."""
 PROTOCOL = re.compile(r"[a-z0-9]+")
 MOST_CLASSES = 256
+FREESURFER_SCHEMES = ("freesurfer", "deepnat25")  # the ids of both are FreeSurfer's
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,11 @@ class LabelScheme:
             raise LabelError(f"{what}: ids {listed} are not in the scheme {self.name}; map them or use another scheme")
         classes = np.array([class_of[int(i)] for i in found], np.uint8)
         return classes[inverse].reshape(ids.shape)
+
+    @property
+    def freesurfer_scheme(self) -> str:
+        """The scheme with FreeSurfer's ids that this one is, or else maps onto, the finer first; empty if none."""
+        return next((name for name in FREESURFER_SCHEMES if name in (self.name, *self.mappings)), "")
 
     def ids_of(self, classes: NDArray[np.integer]) -> NDArray[np.int32]:
         """Replace classes in [0, C) by ids, same shape, int32."""

@@ -13,8 +13,6 @@ from neuronat.space.volume import LabelMap, Volume
 
 __all__ = ["aseg_stats"]
 
-FREESURFER = "freesurfer"
-COMMON = "deepnat25"  # its ids are FreeSurfer's
 COLUMNS = (
     ("Index", "Index", "NA"),
     ("SegId", "Segmentation Id", "NA"),
@@ -69,7 +67,7 @@ def aseg_stats(
     grey = _grey_values(labels, image)
     voxel_mm3 = voxel_volume_mm3(labels.affine)
     scheme = labels.scheme
-    target = next((name for name in (FREESURFER, COMMON) if name in (scheme.name, *scheme.mappings)), "")
+    target = scheme.freesurfer_scheme
     ids = _own_or_freesurfer_ids(scheme, target)
     found = [row for row in volumes if row.n_voxels and row.volume_mm3 is not None]
     lines = [

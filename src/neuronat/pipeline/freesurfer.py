@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 
-from neuronat.labels.scheme import LabelScheme, load_scheme
+from neuronat.labels.scheme import load_scheme
 from neuronat.measure.volumes import structure_volumes
 from neuronat.pipeline.result import Result
 from neuronat.space.volume import LabelMap
 
 __all__ = ["with_freesurfer_ids"]
-
-FREESURFER, COMMON = "freesurfer", "deepnat25"  # the ids of both are FreeSurfer's
 
 
 def with_freesurfer_ids(result: Result) -> Result:
@@ -32,9 +30,9 @@ def with_freesurfer_ids(result: Result) -> Result:
     """
     labels, volumes = dict(result.labels), dict(result.volumes)
     for protocol, label_map in result.labels.items():
-        target = _target(label_map.scheme)
-        if target:
-            name = f"{protocol}{FREESURFER}"
+        target = label_map.scheme.freesurfer_scheme
+        if target not in ("", label_map.scheme.name):
+            name = f"{protocol}freesurfer"
             fine = result.computed[protocol].fine_map() if protocol in result.computed else None
             labels[name] = _renumbered(label_map, target, name)
             volumes[name] = structure_volumes(labels[name], _renumbered(fine, target, name) if fine else None)
@@ -44,11 +42,4 @@ def with_freesurfer_ids(result: Result) -> Result:
 def _renumbered(labels: LabelMap, target: str, name: str) -> LabelMap:
     """Return labels in FreeSurfer's ids, by a mapping of their scheme, as a map of a protocol of that name."""
     ids = labels.scheme.mapped_ids(labels.ids, target)
-    return LabelMap(ids, labels.affine, replace(load_scheme(FREESURFER), name=name))
-
-
-def _target(scheme: LabelScheme) -> str:
-    """Name the scheme of FreeSurfer's ids that another scheme maps onto; nothing if its ids are FreeSurfer's."""
-    if scheme.name in (FREESURFER, COMMON):
-        return ""
-    return next((name for name in (FREESURFER, COMMON) if name in scheme.mappings), "")
+    return LabelMap(ids, labels.affine, replace(load_scheme("freesurfer"), name=name))
