@@ -21,7 +21,16 @@ from neuronat.infer.protocols import (
 from neuronat.labels.scheme import LabelScheme
 from neuronat.nets.store import Model
 from neuronat.pipeline.networks import MERGED_FROM, REFINES, Networks
-from neuronat.pipeline.scene import Encoded, Scene, encode_scene, is_informed, merged_classes, opinion_of, with_template
+from neuronat.pipeline.scene import (
+    Encoded,
+    Scene,
+    encode_scene,
+    is_informed,
+    merged_classes,
+    merged_opinion,
+    opinion_of,
+    with_template,
+)
 from neuronat.pipeline.settings import Progress, SegmentConfig, part_of
 from neuronat.prepare.scan import PreparedScan
 from neuronat.space.affine import spacing_mm
@@ -36,9 +45,9 @@ __all__ = [
     "answer_whole",
 ]
 
-OPINIONS, INFORMED_OPINIONS = 0.2, 0.4
+OPINIONS, INFORMED_OPINIONS = 0.2, 0.5
 """Share of other networks' opinions in the probabilities of a DeepNAT, and of those that know a template as well
-(decisions 0039 and 0043)."""
+(decisions 0039 and 0048)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +194,7 @@ def answer_merged(scheme: LabelScheme, encoded: Encoded, decided: Mapping[str, N
     -----
     Source: ours (decision 0043).
     """
-    fine, rows = MERGED_FROM[scheme.name], opinion_of(encoded, scheme)
+    fine, rows = MERGED_FROM[scheme.name], merged_opinion(encoded, scheme)
     classes = rows.argmax(1).astype(np.uint8)
     if fine in decided:
         classes = merged_classes(encoded.schemes[fine], scheme.name)[decided[fine]]

@@ -21,7 +21,19 @@ from neuronat.prepare.intensity import scale_brightness
 from neuronat.prepare.scan import PreparedScan
 from neuronat.space.memory import release_memory
 
-__all__ = ["Encoded", "Scene", "encode_scene", "is_informed", "merged_classes", "opinion_of", "with_template"]
+__all__ = [
+    "Encoded",
+    "Scene",
+    "encode_scene",
+    "is_informed",
+    "merged_classes",
+    "merged_opinion",
+    "opinion_of",
+    "with_template",
+]
+
+OWN_SHARE = 0.4
+"""Of a network's own answer in a coarse protocol, beside what its fine classes and a template say (decision 0048)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +127,20 @@ def _informing(encoded: Encoded, coarse: str) -> str:
 
 
 def opinion_of(encoded: Encoded, scheme: LabelScheme) -> NDArray[np.float32]:
-    """Return a network's probabilities (N, C) in a protocol; merged from the fine one where that has a prior."""
+    """Return a network's probabilities (N, C) in a protocol; where a fine one has a prior, its merged ones come in."""
+    own = class_probabilities(encoded.net, encoded.features, scheme.name)
+    if not is_informed(encoded, scheme.name):
+        return own
+    merged = merged_opinion(encoded, scheme)
+    own *= np.float32(OWN_SHARE)
+    merged *= np.float32(1 - OWN_SHARE)
+    merged += own
+    return merged
+
+
+def merged_opinion(encoded: Encoded, scheme: LabelScheme) -> NDArray[np.float32]:
+    """Return the probabilities (N, C) that network and template have in a coarse protocol, merged from the fine one."""
     fine = _informing(encoded, scheme.name)
-    if not fine:
-        return class_probabilities(encoded.net, encoded.features, scheme.name)
     groups = merged_classes(encoded.schemes[fine], scheme.name)
     return merged_probabilities(encoded.net, encoded.features, fine, groups, scheme.n_classes)
 
