@@ -148,6 +148,24 @@ def test_a_rerun_does_what_is_missing_and_nothing_else(command: Run, finished, d
     assert status.stdout.splitlines()[0] == "5 scans: 3 done, 1 failed, 1 skipped"
 
 
+def test_quiet_shows_what_went_wrong_by_its_state_and_never_by_its_name(command: Run, phantom_files, tmp_path: Path):
+    source = tmp_path / "in"
+    source.mkdir()
+    for name in ("a: failed", "b: killed"):
+        shutil.copy(phantom_files.scan, source / f"{name}.nii.gz")
+    (source / "c.nii.gz").write_bytes(b"x")
+    done = command("bids", source, tmp_path / "out", "participant", "--quiet")
+    assert done.exit_code == 1
+    failure, end = done.stderr.splitlines()
+    assert failure.startswith("[3/3] c: failed, ")
+    assert end.endswith(": 2 done, 1 failed")
+    group = command("bids", source, tmp_path / "out", "group", "--quiet")
+    assert [line.split(";")[0] for line in group.stderr.splitlines()] == [
+        "3 scans: 2 done, 1 failed",
+        "warning: 1 scans have no result",
+    ]
+
+
 def test_other_settings_are_refused_with_the_difference_before_anything_runs(
     command: Run, finished, data_set: Path, tmp_path: Path
 ):

@@ -71,12 +71,9 @@ def command(
     only what is missing. `group` collects volumes, verdicts, times and failures in tables and one page,
     of an unfinished cohort, too. Each scan has a process of its own. Not for diagnosis.
     """
-    from neuronat.cohort.entry import FAILED_STATES
 
-    def say(line: str) -> None:
-        # a line about one scan begins with its number and ends with how many failed before it
-        marks = [f": {state}" for state in FAILED_STATES] if line.startswith("[") else FAILED_STATES
-        if not quiet or any(mark in line for mark in marks):
+    def say(line: str, went_wrong: bool) -> None:
+        if went_wrong or not quiet:
             click.echo(line, err=True)
 
     if level == "group":
