@@ -5,8 +5,6 @@ import math
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from neuronat.errors import ConfigError, OutputError, UsageError
 from neuronat.pipeline.batch import load_protocols
 from neuronat.pipeline.device import choose_device, device_names
 from neuronat.pipeline.memory import TILES
-from neuronat.pipeline.outputs import require_same_tables
+from neuronat.pipeline.outputs import require_same_tables, tidied
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.record import make_folder, shown_name
 
@@ -91,7 +89,8 @@ def run_participants(source: Path, out: Path, config: StudyConfig, say: Say) -> 
     is_serial = not (has_dask() or config.scheduler)
     if is_serial:
         config = replace(config, n_workers=1 if config.n_workers is None else min(config.n_workers, 1))
-    with _made_folder(out):
+    with tidied(out):
+        make_folder(out)
         machine, job = _check(cohort, out, config)
         sizes = _sizes(cohort, machine, config)
         job = replace(job, config=replace(job.config, n_threads=sizes.n_threads, tile_vox=sizes.tile_vox))
@@ -116,20 +115,6 @@ def run_participants(source: Path, out: Path, config: StudyConfig, say: Say) -> 
         say(tally.ended, True)
     say(final_line(tally, time.monotonic() - begun_s), bool(tally.codes))
     return exit_code(tally, sum(gap.is_failure for gap in cohort.gaps))
-
-
-@contextmanager
-def _made_folder(out: Path) -> Iterator[None]:
-    """Make the folder of the results; if the run is refused, what was made and stayed empty goes again."""
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        make_folder(out)
-        yield
-    except BaseException:
-        with suppress(OSError):  # what is not empty stays
-            for folder in made:
-                folder.rmdir()
-        raise
 
 
 def _check(cohort: Cohort, out: Path, config: StudyConfig) -> tuple[Machine, Job]:
