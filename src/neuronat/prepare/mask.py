@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from neuronat.errors import GridError, UnusableInputError
 from neuronat.space.affine import describe_grid, is_same_grid, voxel_volume_mm3
-from neuronat.space.volume import Volume
+from neuronat.space.volume import LEAST_BRAIN_ML, MOST_BRAIN_ML, Volume
 
 __all__ = [
     "Stripped",
@@ -24,8 +24,7 @@ __all__ = [
     "require_stripped_mask",
 ]
 
-LEAST_BRAIN_ML = 500.0
-MOST_BRAIN_ML = 2200.0
+BRAINS = f"a brain has {LEAST_BRAIN_ML:.0f} to {MOST_BRAIN_ML:.0f} ml"
 LEAST_BACKGROUND_SHARE = 0.3
 LEAST_BORDER_SHARE = 0.5
 DARK = 0.05
@@ -172,7 +171,7 @@ def inspect_background(volume: Volume) -> Stripped:
     if counts.max() < LEAST_BORDER_SHARE * border.size or is_background.mean() < LEAST_BACKGROUND_SHARE:
         objection = "its background is not one exact value"
     elif not LEAST_BRAIN_ML <= body_ml <= MOST_BRAIN_ML:
-        objection = f"{body_ml:.0f} ml are not background, and a brain has 500 to 2200 ml"
+        objection = f"{body_ml:.0f} ml are not background, and {BRAINS}"
     elif (share := _dark_share(values[mask], float(background))) > MOST_DARK_SHARE:
         objection = f"{100 * share:.0f} % of what is not background is as dark as bone or air"
     return Stripped(mask=mask, objection=objection)
@@ -210,9 +209,7 @@ def _require_brain(mask: NDArray[np.bool_], scan: Volume, what: str, *, force: b
         raise UnusableInputError(f"{what} covers no contrast (every voxel is {inside[0]:g}); give another mask")
     body_ml = mask.sum() * voxel_volume_mm3(scan.affine) / 1000
     if not force and not LEAST_BRAIN_ML <= body_ml <= MOST_BRAIN_ML:
-        raise UnusableInputError(
-            f"{what} has {body_ml:.0f} ml, and a brain has 500 to 2200 ml; check it, or use --force"
-        )
+        raise UnusableInputError(f"{what} has {body_ml:.0f} ml, and {BRAINS}; check it, or use --force")
 
 
 def _faces() -> list[tuple[Any, ...]]:
