@@ -1,12 +1,12 @@
 """The scans of a training: found, packed once, divided into those trained on and those held out."""
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
 
 from neuronat.config import Recipe, resolved_path
 from neuronat.errors import ConfigError, MissingInputError
 from neuronat.labels.scheme import load_scheme
+from neuronat.pipeline.settings import Progress
 from neuronat.record import write_text
 from neuronat.train.packing import find_labelled_scans, pack_scan
 from neuronat.train.scans import PackedScan, read_packed, write_packed
@@ -14,8 +14,6 @@ from neuronat.train.scans import PackedScan, read_packed, write_packed
 __all__ = ["copies_among", "glob_place", "held_out_names", "pack_scans", "packed_scans", "require_other_names"]
 
 INDEX = "scans.tsv"
-
-Progress = Callable[[str, float], None]
 
 
 def packed_scans(recipe: Recipe, path: Path, progress: Progress) -> tuple[list[PackedScan], list[PackedScan]]:

@@ -1,7 +1,7 @@
 """The scans of a training of several protocols: found, checked, packed once, divided into trained on and held out."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from neuronat.config import WholeRecipe, resolved_path
 from neuronat.errors import ConfigError, MissingInputError
 from neuronat.labels.scheme import BRAIN, LabelScheme, load_scheme, scheme_names
 from neuronat.pipeline.material import copies_among, glob_place, held_out_names, require_other_names
+from neuronat.pipeline.settings import Progress
 from neuronat.record import write_text
 from neuronat.train.gathering import pack_head, pack_protocol_scan
 from neuronat.train.protocols import find_protocol_scans, matching_paths
@@ -21,8 +22,6 @@ INDEX = "scans.tsv"
 HEAD = "head"
 TISSUE = "tissue"
 """Maps of tissue let the training vary the contrast between them, also where the protocol is not taught."""
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, eq=False)
