@@ -17,7 +17,6 @@ from neuronat.space.volume import LEAST_BRAIN_ML, MOST_BRAIN_ML, Volume
 
 __all__ = [
     "Stripped",
-    "find_stripped_mask",
     "inspect_background",
     "is_raw_head",
     "require_mask",
@@ -38,27 +37,6 @@ class Stripped:
 
     mask: NDArray[np.bool_]
     objection: str
-
-
-def find_stripped_mask(volume: Volume) -> tuple[NDArray[np.bool_], bool]:
-    """Return what is not background, and whether it is a skull-stripped brain.
-
-    Parameters
-    ----------
-    volume : Volume
-        A scan on its own grid.
-
-    Returns
-    -------
-    (I, J, K) bool, bool
-        The mask without holes and islets, and whether it can be a brain (see `inspect_background`).
-
-    Notes
-    -----
-    Source: ours.
-    """
-    found = inspect_background(volume)
-    return found.mask, found.objection == ""
 
 
 def is_raw_head(volume: Volume) -> bool:
