@@ -90,7 +90,7 @@ def simulate(n: int, chosen: argparse.Namespace) -> None:
         if Counter(row.state for row in read_rows(folder)) != {"done": n}:
             raise SystemExit("status does not see all scans")
         status_s, began_s = time.process_time() - began_s, time.process_time()
-        collect_group(folder, lambda _line: None)
+        collect_group(folder, lambda *_: None)
         group_s = time.process_time() - began_s
         print(
             f"{n} scans, {n_workers} workers, {chosen.engine}: {1000 * took_s / n:.2f} ms and "
@@ -128,7 +128,7 @@ def measure_throughput(chosen: argparse.Namespace) -> None:
                 n_workers=n_workers,
             )
             out, began_s = folder / f"cohort{n_workers}", time.perf_counter()
-            code = run_participants(chosen.scans, out, study, lambda line: print(f"  {line}", flush=True))
+            code = run_participants(chosen.scans, out, study, lambda line, _: print(f"  {line}", flush=True))
             if code:
                 raise SystemExit(f"exit code {code}")
             most = max(row.peak_memory_gb or 0 for row in read_rows(out))

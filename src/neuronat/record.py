@@ -25,7 +25,6 @@ __all__ = [
     "broken_outputs",
     "differences",
     "is_telling",
-    "is_temporary",
     "make_folder",
     "marker_path",
     "read_marker",
@@ -121,11 +120,6 @@ def sha256_of(path: Path) -> str:
         reason = error.strerror or str(error)
         raise MissingInputError(f"{shown_name(path)}: cannot be read ({reason}); check path and permissions") from error
     return digest.hexdigest()
-
-
-def is_temporary(path: Path) -> bool:
-    """Tell whether a file is unfinished work of `write_whole`; one left by a killed run may be deleted."""
-    return path.name.startswith(TEMPORARY_PREFIX) and path.name.endswith(".part")
 
 
 def make_folder(folder: Path) -> None:

@@ -148,6 +148,24 @@ def test_a_rerun_does_what_is_missing_and_nothing_else(command: Run, finished, d
     assert status.stdout.splitlines()[0] == "5 scans: 3 done, 1 failed, 1 skipped"
 
 
+def test_quiet_shows_what_went_wrong_by_its_state_and_never_by_its_name(command: Run, phantom_files, tmp_path: Path):
+    source = tmp_path / "in"
+    source.mkdir()
+    for name in ("a: failed", "b: killed"):
+        shutil.copy(phantom_files.scan, source / f"{name}.nii.gz")
+    (source / "c.nii.gz").write_bytes(b"x")
+    done = command("bids", source, tmp_path / "out", "participant", "--quiet")
+    assert done.exit_code == 1
+    failure, end = done.stderr.splitlines()
+    assert failure.startswith("[3/3] c: failed, ")
+    assert end.endswith(": 2 done, 1 failed")
+    group = command("bids", source, tmp_path / "out", "group", "--quiet")
+    assert [line.split(";")[0] for line in group.stderr.splitlines()] == [
+        "3 scans: 2 done, 1 failed",
+        "warning: 1 scans have no result",
+    ]
+
+
 def test_other_settings_are_refused_with_the_difference_before_anything_runs(
     command: Run, finished, data_set: Path, tmp_path: Path
 ):
@@ -267,13 +285,17 @@ def test_packed_and_loose_results_do_not_mix(command: Run, finished, data_set: P
         (("participant", "--mask", "m.nii"), 2, "one mask cannot serve a cohort"),
         (("participant", "--model", "nosuch"), 69, "nosuch"),
         (("participant", "--n-procs", "0"), 2, "number of workers must be at least 1"),
-        (("participant", "--mem-gb", "nan"), 2, "memory_gb must be a finite number above 0; got nan"),
-        (("participant", "--mem-gb", "0"), 2, "memory_gb must be a finite number above 0; got 0"),
-        (("participant", "--mem-gb", "-1"), 2, "memory_gb must be a finite number above 0; got -1"),
-        (("participant", "--timeout", "0"), 2, "timeout_s must be a finite number above 0; got 0"),
-        (("participant", "--timeout", "-5"), 2, "timeout_s must be a finite number above 0; got -300"),
-        (("participant", "--timeout", "nan"), 2, "timeout_s must be a finite number above 0; got nan"),
-        (("participant", "--scans-per-worker", "0"), 2, "scans_per_worker must be a finite number above 0; got 0"),
+        (("participant", "--mem-gb", "nan"), 2, "'--mem-gb': must be a finite number above 0, got nan; see"),
+        (("participant", "--mem-gb", "0"), 2, "'--mem-gb': must be a finite number above 0, got 0; see"),
+        (("participant", "--mem-gb", "-1"), 2, "'--mem-gb': must be a finite number above 0, got -1; see"),
+        (("participant", "--timeout", "0"), 2, "'--timeout': must be a finite number above 0, got 0; see"),
+        (("participant", "--timeout", "-5"), 2, "'--timeout': must be a finite number above 0, got -5; see"),
+        (("participant", "--timeout", "nan"), 2, "'--timeout': must be a finite number above 0, got nan; see"),
+        (
+            ("participant", "--scans-per-worker", "0"),
+            2,
+            "'--scans-per-worker': must be a finite number above 0, got 0; see",
+        ),
         (("participant", "--grace", "nan"), 2, "grace must be a finite number of seconds, at least 0; got nan"),
         (("participant", "--scheduler", "tcp://127.0.0.1:1"), 69, "dask, which joins clusters, is not installed"),
         (("group",), 66, "out: not found"),

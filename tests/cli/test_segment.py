@@ -374,10 +374,10 @@ def test_a_full_disk_gets_73_and_leaves_nothing(segment, phantom_files, tmp_path
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("neuronat.pipeline.outputs.write_label_map", full)
-    done = segment(phantom_files.scan, "-o", tmp_path / "out", "--force")
+    done = segment(phantom_files.scan, "-o", tmp_path / "new" / "out", "--force")
     assert (done.exit_code, done.stderr.count("\n")) == (73, 1)
     assert "No space left on device" in done.stderr
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bug_in_one_scan_leaves_nothing_and_stops_no_other(segment, phantom_files, tmp_path: Path, monkeypatch):

@@ -110,3 +110,12 @@ def test_workers_are_told_how_many_threads_they_have():
     environment = worker_environment(3)
     assert {environment[name] for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")} == {"3"}
     assert environment["PATH"]
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(None, "10000"), ("7", "7")])
+def test_threads_of_workers_that_wait_sleep_soon_wherever_they_are_started(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, wanted: str
+):
+    monkeypatch.setenv("GOMP_SPINCOUNT", "")
+    monkeypatch.delenv("GOMP_SPINCOUNT") if given is None else monkeypatch.setenv("GOMP_SPINCOUNT", given)
+    assert worker_environment(3)["GOMP_SPINCOUNT"] == wanted

@@ -6,7 +6,7 @@ import tokenize
 
 MODULE_LINES, CODE_LINES, PARAMETERS = 300, 40, 6
 EXCEPTIONS: dict[str, str] = {
-    "neuronat.record": "whole files and the markers that vouch for them share one place; 15 lines over",
+    "neuronat.record": "whole files and the markers that vouch for them share one place; 23 lines over",
 }
 NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 

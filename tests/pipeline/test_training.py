@@ -145,10 +145,11 @@ def test_no_scans_are_named_with_the_pattern(recipe):
         train_recipe(recipe, BUDGET, silent)
 
 
-def test_a_scan_without_fold_is_named(recipe):
+def test_a_scan_without_fold_is_named_before_any_is_packed(recipe):
     (recipe.parent / "folds.tsv").write_text("scan\tfold\nsub-01\t0\n")
     with pytest.raises(ConfigError, match=r"folds\.tsv: no fold for sub-02"):
         train_recipe(recipe, BUDGET, silent)
+    assert not (recipe.parent / "packed").exists()
 
 
 def test_the_mark_that_excel_writes_before_a_table_of_folds_is_no_part_of_it(tmp_path):
@@ -175,8 +176,9 @@ def test_a_table_that_holds_no_folds_is_refused(tmp_path, content):
 
 def test_everything_held_out_leaves_nothing_to_train_on(recipe):
     recipe.write_text(RECIPE.replace("held_out = [1]", "held_out = [0, 1]"))
-    with pytest.raises(ConfigError, match="every scan is held out"):
+    with pytest.raises(ConfigError, match=r"tiny\.toml: every scan is held out"):
         train_recipe(recipe, BUDGET, silent)
+    assert not (recipe.parent / "packed").exists()
 
 
 def test_a_moved_threshold_is_where_the_probability_becomes_one_half():

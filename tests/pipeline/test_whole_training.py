@@ -165,6 +165,21 @@ def test_scans_that_teach_none_of_the_protocols_are_left_out(folder):
         packed_volumes(read_recipe(other), other, silent)
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("sub-01\t1\n", r"folds\.tsv: no fold for sub-02"),
+        ("sub-01\t1\nsub-02\t1\n", r"tiny\.toml: every scan is held out"),
+        ("sub-01\tx\n", r"folds\.tsv: needs the columns scan and fold"),
+    ],
+)
+def test_a_table_of_folds_that_does_not_fit_is_refused_before_any_scan_is_packed(folder, rows: str, message: str):
+    (folder / "folds.tsv").write_text(f"scan\tfold\n{rows}")
+    with pytest.raises(ConfigError, match=message):
+        train_recipe(write_recipe(folder), BUDGET, silent)
+    assert not (folder / "packed").exists()
+
+
 @pytest.mark.slow
 def test_a_training_out_of_minutes_goes_on(folder):
     path = write_recipe(folder)

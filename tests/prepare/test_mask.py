@@ -6,7 +6,6 @@ import pytest
 
 from neuronat.errors import GridError, UnusableInputError
 from neuronat.prepare.mask import (
-    find_stripped_mask,
     inspect_background,
     is_raw_head,
     require_mask,
@@ -36,17 +35,17 @@ def head(brain, rng) -> Volume:
 
 
 def test_a_stripped_brain_is_found_whole(brain, phantom):
-    mask, is_stripped = find_stripped_mask(brain)
-    assert is_stripped
-    np.testing.assert_array_equal(mask, phantom[2])
+    found = inspect_background(brain)
+    assert found.objection == ""
+    np.testing.assert_array_equal(found.mask, phantom[2])
     np.testing.assert_array_equal(require_stripped_mask(brain), phantom[2])
 
 
 @pytest.mark.parametrize(("factor", "summand"), [(1.0, -700.0), (0.01, 5.0), (2.0, 0.0)])
 def test_the_background_may_be_any_one_value(brain, phantom, factor, summand):
-    mask, is_stripped = find_stripped_mask(Volume(brain.values * np.float32(factor) + np.float32(summand), AFFINE))
-    assert is_stripped
-    np.testing.assert_array_equal(mask, phantom[2])
+    found = inspect_background(Volume(brain.values * np.float32(factor) + np.float32(summand), AFFINE))
+    assert found.objection == ""
+    np.testing.assert_array_equal(found.mask, phantom[2])
 
 
 def test_a_normalized_brain_around_a_background_of_zero_is_found(brain, phantom):
@@ -54,22 +53,22 @@ def test_a_normalized_brain_around_a_background_of_zero_is_found(brain, phantom)
     values = np.where(phantom[2], (brain.values - np.percentile(inside, 30) + 0.123) / inside.std(), 0).astype(
         np.float32
     )
-    mask, is_stripped = find_stripped_mask(Volume(values, AFFINE))
-    assert is_stripped
-    np.testing.assert_array_equal(mask, phantom[2])
+    found = inspect_background(Volume(values, AFFINE))
+    assert found.objection == ""
+    np.testing.assert_array_equal(found.mask, phantom[2])
 
 
 def test_holes_are_filled_and_islets_dropped(brain, phantom):
     brain.values[18:21, 22:25, 30:33] = 0
     brain.values[1:4, 2:5, 51:54] = 900
-    mask, is_stripped = find_stripped_mask(brain)
-    assert is_stripped
-    np.testing.assert_array_equal(mask, phantom[2])
+    found = inspect_background(brain)
+    assert found.objection == ""
+    np.testing.assert_array_equal(found.mask, phantom[2])
 
 
 def test_large_separate_parts_stay(brain):
     brain.values[:, :, 18] = 0
-    mask, _ = find_stripped_mask(brain)
+    mask = inspect_background(brain).mask
     assert mask[:, :, :18].any()
     assert mask[:, :, 19:].any()
 
@@ -141,10 +140,10 @@ def test_all_stripped_scans_are_recognised_and_agree_with_their_masks():
     if not scans_of_malc():
         pytest.skip("NEURONAT_DATA holds no malc folder")
     for path in scans_of_malc():
-        mask, is_stripped = find_stripped_mask(read_volume(path).volume)
+        found = inspect_background(read_volume(path).volume)
         given = read_mask(Path(str(path).replace("T1w", "mask"))).values > 0
-        dice = 2 * np.count_nonzero(mask & given) / (np.count_nonzero(mask) + np.count_nonzero(given))
-        assert is_stripped, path.name
+        dice = 2 * np.count_nonzero(found.mask & given) / (np.count_nonzero(found.mask) + np.count_nonzero(given))
+        assert found.objection == "", path.name
         assert dice > 0.999, path.name
 
 
@@ -165,8 +164,8 @@ def test_the_artificial_spheres_beside_a_stripped_brain_are_dropped():
     if not path.exists():
         pytest.skip("NEURONAT_DATA holds no heads/philips")
     scan = read_volume(path).volume
-    mask, is_stripped = find_stripped_mask(scan)
-    assert is_stripped
+    found = inspect_background(scan)
+    assert found.objection == ""
     np.testing.assert_allclose(
-        np.count_nonzero((scan.values > 0) & ~mask), 7100, atol=300
+        np.count_nonzero((scan.values > 0) & ~found.mask), 7100, atol=300
     )  # two spheres of 5.0 and 2.1 ml

@@ -16,11 +16,10 @@ from neuronat.space.files import (
     write_channels,
     write_label_map,
     write_mask,
-    write_probabilities,
     write_volume,
 )
 from neuronat.space.scan import ReadOptions
-from neuronat.space.volume import LabelMap, Probabilities, Volume
+from neuronat.space.volume import LabelMap, Volume
 
 OBLIQUE = np.array([[0.9, -0.2, 0.1, 7], [0.3, 1.1, 0.0, -3], [0.0, 0.1, 1.3, 11], [0, 0, 0, 1.0]])
 OBLIQUE = OBLIQUE.astype(np.float32).astype(np.float64)
@@ -189,7 +188,7 @@ def test_grey_values_and_masks_come_back(tmp_path, rng, name):
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_probabilities_are_one_frame_per_class(tmp_path, rng, name):
     values = rng.dirichlet(np.ones(26), (3, 4, 5)).astype(np.float32).transpose(3, 0, 1, 2)
-    write_probabilities(tmp_path / name, Probabilities(np.ascontiguousarray(values), OBLIQUE, SCHEME))
+    write_channels(tmp_path / name, values, 26, OBLIQUE)
     image = load(tmp_path / name)
     np.testing.assert_array_equal(np.asarray(image.dataobj), np.moveaxis(values, 0, -1))
 

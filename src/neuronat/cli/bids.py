@@ -1,5 +1,6 @@
 """`neuronat bids`: a cohort of scans, from a BIDS data set, a folder or a list."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ class SpacedCommand(click.Command):
         return super().parse_args(ctx, spread)
 
 
+def _above_zero(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
+    """Return the value of an option that must be a finite number above 0; click names the option otherwise."""
+    if value is not None and not 0 < value < math.inf:
+        raise click.BadParameter(f"must be a finite number above 0, got {value:g}")
+    return value
+
+
 @click.command(name="bids", cls=SpacedCommand)
 @click.argument("source", metavar="BIDS_DIR", type=click.Path(path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
@@ -44,11 +52,20 @@ class SpacedCommand(click.Command):
 @click.option("--masks", type=click.Path(path_type=Path), help="Derivatives with *_desc-brain_mask.nii.gz.")
 @click.option("--part", default="1/1", show_default=True, metavar="I/N", help="One of several equal parts.")
 @click.option("--n-procs", "n_workers", type=int, metavar="N", help="Scans at a time. [default: by cores and memory]")
-@click.option("--mem-gb", "memory_gb", type=float, metavar="G", help="Memory to use. [default: what is free]")
+@click.option(
+    "--mem-gb", "memory_gb", type=float, metavar="G", callback=_above_zero,
+    help="Memory to use. [default: what is free]",
+)  # fmt: skip
 @click.option("--scheduler", default="", metavar="ADDRESS", help="Join this Dask cluster (address or scheduler file).")
-@click.option("--timeout", type=float, default=30, show_default=True, metavar="MINUTES", help="For one scan.")
+@click.option(
+    "--timeout", type=float, default=30, show_default=True, metavar="MINUTES", callback=_above_zero,
+    help="For one scan.",
+)  # fmt: skip
 @click.option("--grace", type=float, default=30, show_default=True, metavar="SECONDS", help="To finish after a signal.")
-@click.option("--scans-per-worker", type=int, default=50, show_default=True, help="Then a fresh process goes on.")
+@click.option(
+    "--scans-per-worker", type=int, default=50, show_default=True, callback=_above_zero,
+    help="Then a fresh process goes on.",
+)  # fmt: skip
 @click.option("--keep-going", is_flag=True, help="Go on when scan after scan fails in the same way.")
 @click.option("--pack", "is_packed", is_flag=True, help="The files of each scan as one zip file; group reads it, too.")
 @click.option("--require-all", is_flag=True, help="group: exit code 1 if a scan is missing or failed.")
@@ -71,12 +88,9 @@ def command(
     only what is missing. `group` collects volumes, verdicts, times and failures in tables and one page,
     of an unfinished cohort, too. Each scan has a process of its own. Not for diagnosis.
     """
-    from neuronat.cohort.entry import FAILED_STATES
 
-    def say(line: str) -> None:
-        # a line about one scan begins with its number and ends with how many failed before it
-        marks = [f": {state}" for state in FAILED_STATES] if line.startswith("[") else FAILED_STATES
-        if not quiet or any(mark in line for mark in marks):
+    def say(line: str, went_wrong: bool) -> None:
+        if went_wrong or not quiet:
             click.echo(line, err=True)
 
     if level == "group":

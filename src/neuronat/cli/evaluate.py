@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from neuronat.errors import LabelError, MissingInputError, NeuronatError, UsageError
+from neuronat.space.source import IMAGE_ENDINGS
 
 if TYPE_CHECKING:
     from neuronat.labels.scheme import LabelScheme
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 SOME_FAILED = 1
-IMAGE_ENDINGS = (".nii", ".nii.gz", ".mgz", ".mgh", ".hdr", ".hdr.gz")
 MOST_NAMED = 5
 TABLE_LEVELS = 4  # a label table lies beside the label map, or up to three folders above, as in BIDS
 
@@ -101,7 +101,7 @@ def _label_maps_in(folder: Path) -> list[Path]:
     images = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.name.lower().endswith(IMAGE_ENDINGS)
+        if path.name.lower().endswith((*IMAGE_ENDINGS, ".hdr", ".hdr.gz"))
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and not path.is_dir()
     ]

@@ -9,11 +9,10 @@ import click
 
 from neuronat import __version__
 from neuronat.cli.failures import run_guarded, stop_on_signals
+from neuronat.cohort.machine import SPIN
 
 __all__ = ["COMMANDS", "LazyGroup", "group", "main"]
 
-SPIN = ("GOMP_SPINCOUNT", "10000")
-"""Threads that wait for each other soon sleep, and leave the core to the one they wait for (decision 0047)."""
 COMMANDS = {
     "segment": "Label the structures of T1-weighted scans.",
     "bids": "Label the structures of all scans of a cohort, or collect what came out.",

@@ -2,7 +2,7 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from neuronat.cohort.entry import Row
@@ -10,6 +10,7 @@ from neuronat.cohort.ledger import read_rows
 from neuronat.cohort.locks import holder_name, lock_path, release, take_lock
 from neuronat.cohort.outliers import find_outliers
 from neuronat.cohort.page import GroupContent, write_page
+from neuronat.cohort.progress import Say
 from neuronat.cohort.tables import gather_volumes, write_failures, write_status, write_volumes
 from neuronat.errors import BusyError, MissingInputError
 from neuronat.record import make_folder, shown_name
@@ -19,7 +20,7 @@ __all__ = ["collect_group"]
 SOME_FAILED = 1
 
 
-def collect_group(out: Path, say: Callable[[str], None], *, require_all: bool = False) -> int:
+def collect_group(out: Path, say: Say, *, require_all: bool = False) -> int:
     """Collect volumes, verdicts, times and failures of all scans in tables and one page.
 
     Parameters
@@ -27,7 +28,7 @@ def collect_group(out: Path, say: Callable[[str], None], *, require_all: bool = 
     out : Path
         The folder of the results; the tables go there, too.
     say : callable
-        Takes the lines for the user.
+        Takes the lines for the user, and whether they tell of something that went wrong.
     require_all : bool
         Whether a scan without result makes the exit code 1.
 
@@ -62,7 +63,7 @@ def collect_group(out: Path, say: Callable[[str], None], *, require_all: bool = 
         release(lock, run)
 
 
-def _collect(out: Path, rows: Sequence[Row], say: Callable[[str], None], *, require_all: bool) -> int:
+def _collect(out: Path, rows: Sequence[Row], say: Say, *, require_all: bool) -> int:
     """Collect, while the folder is ours."""
     tables = gather_volumes(out, rows)
     outliers: dict[str, tuple[str, ...]] = {}
@@ -74,20 +75,20 @@ def _collect(out: Path, rows: Sequence[Row], say: Callable[[str], None], *, requ
     write_failures(out / "failures.tsv", rows)
     counts = Counter(row.state for row in rows)
     listed = ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
-    say(f"{len(rows)} scans: {listed}; {len(outliers)} with unusual volumes; tables in {out}")
     n_without = sum(n for state, n in counts.items() if state not in ("done", "skipped"))
+    say(f"{len(rows)} scans: {listed}; {len(outliers)} with unusual volumes; tables in {out}", n_without > 0)
     if n_without:
-        say(f"warning: {n_without} scans have no result; failures.tsv names them")
+        say(f"warning: {n_without} scans have no result; failures.tsv names them", True)
     is_whole = _write_page(out, GroupContent(rows=rows, tables=tables, outliers=outliers), say)
     return 0 if is_whole and not (require_all and n_without) else SOME_FAILED
 
 
-def _write_page(out: Path, content: GroupContent, say: Callable[[str], None]) -> bool:
+def _write_page(out: Path, content: GroupContent, say: Say) -> bool:
     """Write the page; a failure is said, and leaves the tables as they are."""
     try:
         write_page(out, content)
     except Exception as error:
-        say(f"the page failed ({type(error).__name__}: {' '.join(str(error).split())}); the tables are whole")
+        say(f"the page failed ({type(error).__name__}: {' '.join(str(error).split())}); the tables are whole", True)
         return False
-    say(f"page: {out / 'group.html'}")
+    say(f"page: {out / 'group.html'}", False)
     return True

@@ -13,6 +13,7 @@ from neuronat.errors import ConfigError
 from neuronat.space.memory import cgroup_folders, free_memory_bytes, system_lines
 
 __all__ = [
+    "SPIN",
     "Machine",
     "Sizes",
     "batch_job_limits",
@@ -31,6 +32,8 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
 )
+SPIN = ("GOMP_SPINCOUNT", "10000")
+"""Threads that wait for each other soon sleep, and leave the core to the one they wait for (decision 0047)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +142,8 @@ def describe_sizes(sizes: Sizes, machine: Machine) -> str:
 
 
 def worker_environment(n_threads: int) -> dict[str, str]:
-    """Return the environment of a worker process whose libraries start so many threads."""
-    return os.environ | dict.fromkeys(THREAD_VARIABLES, str(n_threads))
+    """Return the environment of a worker process whose libraries start so many threads, which sleep when they wait."""
+    return dict([SPIN]) | os.environ | dict.fromkeys(THREAD_VARIABLES, str(n_threads))
 
 
 def batch_job_limits(environment: dict[str, str]) -> tuple[int | None, int | None]:

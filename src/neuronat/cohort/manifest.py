@@ -13,10 +13,10 @@ from neuronat.cohort.bids import find_bids_scans, is_bids
 from neuronat.cohort.entry import Cohort, Entry, Gap, Selection, readable
 from neuronat.errors import MissingInputError, UsageError
 from neuronat.record import shown_name
+from neuronat.space.source import IMAGE_ENDINGS
 
 __all__ = ["find_cohort", "require_other_folder", "write_manifest_text"]
 
-IMAGE_ENDINGS = (".nii", ".nii.gz", ".mgz", ".mgh")
 NO_SCANS = ("_mask", "_dseg", "_probseg")
 
 
@@ -135,7 +135,7 @@ def _inner_folder(text: str, path: Path) -> str:
 
 def _base_name(name: str) -> str | None:
     """Return an image's name without its ending; None if it is no image."""
-    ending = next((e for e in sorted(IMAGE_ENDINGS, key=len, reverse=True) if name.lower().endswith(e)), None)
+    ending = next((e for e in IMAGE_ENDINGS if name.lower().endswith(e)), None)
     return None if ending is None else name[: -len(ending)]
 
 

@@ -1,9 +1,14 @@
 """Lines for people about a run: one per scan, with counts, rate and time left; and one at the end."""
 
+from collections.abc import Callable
+
 from neuronat.cohort.entry import FAILED_STATES, Row
 from neuronat.cohort.run import Tally
 
-__all__ = ["duration_text", "final_line", "progress_line"]
+__all__ = ["Say", "duration_text", "final_line", "progress_line"]
+
+Say = Callable[[str, bool], None]
+"""Takes a line for the user, and whether it tells of something that went wrong."""
 
 
 def progress_line(row: Row, tally: Tally, elapsed_s: float) -> str:

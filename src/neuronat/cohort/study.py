@@ -5,8 +5,6 @@ import math
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,14 +15,14 @@ from neuronat.cohort.ledger import failure_path, require_same_making, write_expe
 from neuronat.cohort.machine import Machine, Sizes, describe_sizes, measure_machine, plan_sizes
 from neuronat.cohort.manifest import find_cohort, write_manifest_text
 from neuronat.cohort.need import bytes_per_scan, disk_bytes_per_scan
-from neuronat.cohort.progress import final_line, progress_line
+from neuronat.cohort.progress import Say, final_line, progress_line
 from neuronat.cohort.run import Rules, Tally, exit_code, run_cohort
 from neuronat.cohort.work import open_segmentation
 from neuronat.errors import ConfigError, OutputError, UsageError
 from neuronat.pipeline.batch import load_protocols
 from neuronat.pipeline.device import choose_device, device_names
 from neuronat.pipeline.memory import TILES
-from neuronat.pipeline.outputs import require_same_tables
+from neuronat.pipeline.outputs import require_same_tables, tidied
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.record import make_folder, shown_name
 
@@ -51,7 +49,7 @@ class StudyConfig:
                 raise ConfigError(f"{name} must be a finite number above 0; got {value:g}")
 
 
-def run_participants(source: Path, out: Path, config: StudyConfig, say: Callable[[str], None]) -> int:
+def run_participants(source: Path, out: Path, config: StudyConfig, say: Say) -> int:
     """Segment the scans of a cohort.
 
     Parameters
@@ -63,7 +61,7 @@ def run_participants(source: Path, out: Path, config: StudyConfig, say: Callable
     config : StudyConfig
         What the user decided.
     say : callable
-        Takes the lines for the user: the plan, one per scan, the end.
+        Takes the lines for the user: the plan, one per scan, the end; and whether they tell of a failure.
 
     Returns
     -------
@@ -91,43 +89,32 @@ def run_participants(source: Path, out: Path, config: StudyConfig, say: Callable
     is_serial = not (has_dask() or config.scheduler)
     if is_serial:
         config = replace(config, n_workers=1 if config.n_workers is None else min(config.n_workers, 1))
-    with _made_folder(out):
+    with tidied(out):
+        make_folder(out)
         machine, job = _check(cohort, out, config)
         sizes = _sizes(cohort, machine, config)
         job = replace(job, config=replace(job.config, n_threads=sizes.n_threads, tile_vox=sizes.tile_vox))
         _prepare_folder(cohort, source, out, job)
-    say(f"{len(cohort.entries)} scans; {describe_sizes(sizes, machine)}")
+    say(f"{len(cohort.entries)} scans; {describe_sizes(sizes, machine)}", False)
     if is_serial and len(cohort.entries) > 1:
-        say("dask is not installed, so one scan follows the other; pip install 'neuronat[cohort]' for several at once")
+        several = "pip install 'neuronat[cohort]' for several at once"
+        say(f"dask is not installed, so one scan follows the other; {several}", False)
     for gap in cohort.gaps:
-        say(f"{gap.stem}: {'failed' if gap.is_failure else 'skipped'}, {gap.message}")
+        say(f"{gap.stem}: {'failed' if gap.is_failure else 'skipped'}, {gap.message}", gap.is_failure)
     begun_s = time.monotonic()
 
     def report(row: Row, tally: Tally) -> None:
-        say(progress_line(row, tally, time.monotonic() - begun_s))
+        went_wrong = row.is_failure or (row.state == "done" and row.code > 0)  # a report that failed
+        say(progress_line(row, tally, time.monotonic() - begun_s), went_wrong)
 
     with open_engine(job, n_workers=sizes.n_workers, scheduler=config.scheduler) as engine:
         if engine.dashboard:
-            say(f"dashboard: {engine.dashboard}")
+            say(f"dashboard: {engine.dashboard}", False)
         tally = run_cohort(cohort.entries, job, engine, config.rules, report)
     if tally.ended:
-        say(tally.ended)
-    say(final_line(tally, time.monotonic() - begun_s))
+        say(tally.ended, True)
+    say(final_line(tally, time.monotonic() - begun_s), bool(tally.codes))
     return exit_code(tally, sum(gap.is_failure for gap in cohort.gaps))
-
-
-@contextmanager
-def _made_folder(out: Path) -> Iterator[None]:
-    """Make the folder of the results; if the run is refused, what was made and stayed empty goes again."""
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        make_folder(out)
-        yield
-    except BaseException:
-        with suppress(OSError):  # what is not empty stays
-            for folder in made:
-                folder.rmdir()
-        raise
 
 
 def _check(cohort: Cohort, out: Path, config: StudyConfig) -> tuple[Machine, Job]:

@@ -10,10 +10,10 @@ from scipy import ndimage
 from neuronat.errors import UnusableInputError
 from neuronat.measure.volumes import TRUNCATED, StructureVolume
 from neuronat.space.affine import spacing_mm, voxel_volume_mm3
+from neuronat.space.volume import LEAST_BRAIN_ML, MOST_BRAIN_ML
 
 __all__ = ["border_doubts", "brain_doubts", "contrast_doubts", "require_no_doubt", "require_structure", "tissue_doubts"]
 
-LEAST_BRAIN_ML, MOST_BRAIN_ML = 500.0, 2200.0
 LEAST_EXTENT_MM, MOST_EXTENT_MM = 80.0, 230.0
 SURFACE_MM, BELOW_MM, DEEP_MM = 3.0, 5.0, 10.0
 SAMPLED_MM, MOST_STRIDE = 2.0, 64.0

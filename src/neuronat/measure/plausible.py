@@ -19,7 +19,7 @@ from neuronat.labels.scheme import LabelScheme, load_scheme
 from neuronat.labels.sides import side_of
 from neuronat.measure.volumes import NOT_FOUND, TRUNCATED, StructureVolume, structure_volumes
 from neuronat.space.affine import ijk_to_xyz_mm, voxel_volume_mm3
-from neuronat.space.volume import LabelMap
+from neuronat.space.volume import LEAST_BRAIN_ML, MOST_BRAIN_ML, LabelMap
 
 __all__ = [
     "COMMON",
@@ -37,7 +37,7 @@ __all__ = [
 VERDICTS = ("pass", "review", "fail")
 COMMON = "deepnat25"  # the scheme of the ranges; others are judged through their mapping to it
 VENTRICLES, LATERAL = (4, 14, 15, 43), (4, 43)
-TISSUE_ML, POSSIBLE_TISSUE_ML = (800.0, 1800.0), (500.0, 2200.0)
+TISSUE_ML, POSSIBLE_TISSUE_ML = (800.0, 1800.0), (LEAST_BRAIN_ML, MOST_BRAIN_ML)
 RATIO, LATERAL_RATIO = (0.6, 1.6), (0.25, 4.0)
 MOST_MISSING, MOST_STRANGE = 0.25, 0.5
 LOOSE_ML = 1.0

@@ -15,7 +15,7 @@ from neuronat.nets.store import Model
 from neuronat.pipeline.device import choose_device, limit_threads
 from neuronat.pipeline.freesurfer import with_freesurfer_ids
 from neuronat.pipeline.networks import Networks, chosen_protocols, load_models
-from neuronat.pipeline.outputs import require_same_tables, staged, write_luts, write_result
+from neuronat.pipeline.outputs import require_same_tables, staged, tidied, write_luts, write_result
 from neuronat.pipeline.pack import pack_path, write_pack
 from neuronat.pipeline.plan import Task, plan_tasks, require_distinct, require_unclaimed
 from neuronat.pipeline.report import extras_of
@@ -86,8 +86,7 @@ def segment_files(
     tasks = plan_tasks(scans, out, config, models)
     for name in _label_maps(tasks, protocols, config):
         require_unclaimed(f"{name}_dseg", marker_path(out, name), config)
-    is_new = not out.exists()
-    try:
+    with tidied(out):
         networks = None
         for task in tasks:
             if task.is_done or task.failure:
@@ -98,9 +97,6 @@ def segment_files(
                 require_same_tables(out, [model.schemes[name] for name, model in protocols.items()])
                 networks = place_networks(models, protocols, config)
             yield run_task(task, out, config, networks, progress=progress)
-    finally:
-        if is_new and out.is_dir() and not any(out.iterdir()):
-            out.rmdir()
 
 
 def load_protocols(config: SegmentConfig) -> tuple[tuple[Model, ...], dict[str, Model]]:

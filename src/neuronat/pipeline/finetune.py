@@ -1,7 +1,7 @@
 """The third sentence: a finished model and a few labelled scans in, a model that fits them out."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from neuronat.pipeline.finetune_pupils import (
 )
 from neuronat.pipeline.finetune_scores import Score, measure_gain
 from neuronat.pipeline.finetune_settings import FinetuneConfig, Phase, fixed_iterations, phases_of, with_iterations
+from neuronat.pipeline.settings import Progress
 from neuronat.record import Marker, differences, make_folder, read_marker, shown_name, write_marker
 from neuronat.train.course import Course, follow_course
 from neuronat.train.journal import total_seconds
@@ -42,8 +43,6 @@ __all__ = ["Finetuned", "finetune", "work_folder"]
 
 PLAN, PACKED = "plan.json", "packed"
 ELSEWHERE = ("scans", "label_folders", "mask_ending", "credits")  # of the plan: what they lead to is hashed
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What a model is fine-tuned on: the labelled scans of a folder or table, and the protocols that they teach."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from neuronat.errors import ConfigError, LabelError, MissingInputError, ModelErr
 from neuronat.nets.folder import find_model
 from neuronat.nets.store import Model
 from neuronat.pipeline.finetune_settings import FinetuneConfig
+from neuronat.pipeline.settings import Progress
 from neuronat.pipeline.whole_material import Material
 from neuronat.record import sha256_of
 from neuronat.train.gathering import pack_protocol_scan
@@ -28,8 +29,6 @@ __all__ = [
 ]
 
 TABLE = ".tsv"
-
-Progress = Callable[[str, float], None]
 
 
 def require_adaptable(model: Model) -> None:

@@ -1,6 +1,6 @@
 """How good a model is on the scans that were held out, before and after it was fine-tuned."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from neuronat.nets.network import Network
 from neuronat.nets.store import Model
 from neuronat.nets.unet import UNet
 from neuronat.pipeline.finetune_material import to_packed_scan
+from neuronat.pipeline.settings import Progress
 from neuronat.pipeline.whole_material import Material
 from neuronat.record import write_text
 from neuronat.train.teaching import Protocol
@@ -20,7 +21,7 @@ from neuronat.train.validate_whole import validate_whole
 
 __all__ = ["Score", "measure_gain"]
 
-Progress = Callable[[str, float], None]
+
 Dice = Mapping[str, Mapping[str, Mapping[int, float]]]
 
 

@@ -33,7 +33,7 @@ def with_freesurfer_ids(result: Result) -> Result:
         target = label_map.scheme.freesurfer_scheme
         if target not in ("", label_map.scheme.name):
             name = f"{protocol}freesurfer"
-            fine = result.computed[protocol].fine_map() if protocol in result.computed else None
+            fine = result.computed[protocol].fine_map if protocol in result.computed else None
             labels[name] = _renumbered(label_map, target, name)
             volumes[name] = structure_volumes(labels[name], _renumbered(fine, target, name) if fine else None)
     return replace(result, labels=labels, volumes=volumes)

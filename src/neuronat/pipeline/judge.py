@@ -51,7 +51,7 @@ def judge_result(
     if agreement is not None:
         findings[""] += judge_agreement(agreement)
     for protocol, label_map in labels.items():
-        found = judge_labels(label_map, mask, computed[protocol].fine_map() if protocol in computed else None)
+        found = judge_labels(label_map, mask, computed[protocol].fine_map if protocol in computed else None)
         if protocol in computed:
             found += judge_certainty(computed[protocol].answer.certainty)
             calibration = computed[protocol].calibration

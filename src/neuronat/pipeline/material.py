@@ -1,12 +1,12 @@
 """The scans of a training: found, packed once, divided into those trained on and those held out."""
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
 
 from neuronat.config import Recipe, resolved_path
 from neuronat.errors import ConfigError, MissingInputError
 from neuronat.labels.scheme import load_scheme
+from neuronat.pipeline.settings import Progress
 from neuronat.record import write_text
 from neuronat.train.packing import find_labelled_scans, pack_scan
 from neuronat.train.scans import PackedScan, read_packed, write_packed
@@ -14,8 +14,6 @@ from neuronat.train.scans import PackedScan, read_packed, write_packed
 __all__ = ["copies_among", "glob_place", "held_out_names", "pack_scans", "packed_scans", "require_other_names"]
 
 INDEX = "scans.tsv"
-
-Progress = Callable[[str, float], None]
 
 
 def packed_scans(recipe: Recipe, path: Path, progress: Progress) -> tuple[list[PackedScan], list[PackedScan]]:
@@ -52,8 +50,6 @@ def packed_scans(recipe: Recipe, path: Path, progress: Progress) -> tuple[list[P
         pack_scans(recipe, path, progress)
     names = (packed / INDEX).read_text(encoding="utf-8").split()
     held = held_out_names(recipe.data.folds, recipe.data.held_out, path, names)
-    if held >= set(names):
-        raise ConfigError(f"{path.name}: every scan is held out; leave at least one to train on")
     copies = copies_among(names)
     scans = {name: read_packed(packed / f"{name}.npz") for name in names}
     return [scans[n] for n in names if n not in held], [scans[n] for n in names if n in held - copies.keys()]
@@ -72,7 +68,9 @@ def pack_scans(recipe: Recipe, path: Path, progress: Progress) -> None:
             folder, scans=scans, mask_ending=data.mask_ending, label_ending=data.label_ending
         )
     ]
-    require_other_names([scan.name for scan in files], f"{path.name}: data.also")
+    names = [scan.name for scan in files]
+    require_other_names(names, f"{path.name}: data.also")
+    held_out_names(data.folds, data.held_out, path, names)  # before the long work
     for index, scan in enumerate(files):
         progress(f"packing {scan.name}", index / len(files))
         write_packed(pack_scan(scan, scheme, protocol), packed)
@@ -80,7 +78,17 @@ def pack_scans(recipe: Recipe, path: Path, progress: Progress) -> None:
 
 
 def held_out_names(folds: str, held_out: tuple[int, ...], path: Path, names: list[str]) -> set[str]:
-    """Return the names of the scans in the held-out folds of the table `folds`, named in the recipe `path`."""
+    """Return the names of the scans in the held-out folds of the table `folds`, named in the recipe `path`.
+
+    Raises
+    ------
+    MissingInputError, ConfigError
+        If there is no such table, it does not fit the scans, or nothing is left to train on.
+
+    Notes
+    -----
+    Source: ours.
+    """
     if not held_out:
         return set()
     table = resolved_path(folds, path)
@@ -91,7 +99,10 @@ def held_out_names(folds: str, held_out: tuple[int, ...], path: Path, names: lis
     fold_of |= {name: fold for name, fold in of_subject.items() if name not in fold_of and fold is not None}
     if missing := sorted(set(names) - set(fold_of)):
         raise ConfigError(f"{table.name}: no fold for {', '.join(missing)}; give every scan one")
-    return {name for name in names if fold_of[name] in held_out}
+    held = {name for name in names if fold_of[name] in held_out}
+    if held and held == set(names):
+        raise ConfigError(f"{path.name}: every scan is held out; leave at least one to train on")
+    return held
 
 
 def _fold_per_scan(table: Path) -> dict[str, int]:

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,6 +24,7 @@ __all__ = [
     "move_files",
     "require_same_tables",
     "staged",
+    "tidied",
     "write_json",
     "write_luts",
     "write_result",
@@ -112,6 +113,18 @@ def staged(out: Path, stem: str) -> Iterator[Path]:
         raise OutputError(f"{shown_name(out)}: cannot be written ({error.strerror}); free space") from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextmanager
+def tidied(out: Path) -> Iterator[None]:
+    """Remove `out` and those of its parents that are not there yet, if they are empty at the end, whatever happens."""
+    absent = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        yield
+    finally:
+        for folder in absent:
+            with suppress(OSError):  # not made, or not empty
+                folder.rmdir()
 
 
 def move_files(names: Sequence[str], stage: Path, out: Path) -> None:

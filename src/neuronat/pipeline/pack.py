@@ -8,10 +8,10 @@ from typing import BinaryIO
 
 from neuronat.errors import MissingInputError, OutputError
 from neuronat.record import shown_name, write_whole, zip_entry
+from neuronat.space.source import COMPRESSED_ENDINGS
 
 __all__ = ["pack_path", "read_result_file", "write_pack"]
 
-SQUEEZED = (".gz", ".mgz")
 MOST_TEXT_BYTES = 64 * 2**20
 
 
@@ -37,7 +37,7 @@ def write_pack(path: Path, files: Sequence[Path]) -> None:
         with zipfile.ZipFile(stream, "w") as pack:
             for file in files:
                 entry = zip_entry(file.name)
-                entry.compress_type = zipfile.ZIP_STORED if file.suffix in SQUEEZED else zipfile.ZIP_DEFLATED
+                entry.compress_type = zipfile.ZIP_STORED if file.suffix in COMPRESSED_ENDINGS else zipfile.ZIP_DEFLATED
                 with file.open("rb") as content, pack.open(entry, "w", force_zip64=True) as member:
                     while chunk := content.read(2**20):
                         member.write(chunk)

@@ -52,8 +52,9 @@ class BrainProbabilities:
             return LabelMap(labels_to_native(whole, grid), grid.native_affine, self.scheme)
         return LabelMap(whole, grid.affine, self.scheme)
 
+    @cached_property
     def fine_map(self) -> LabelMap | None:
-        """Return the labels on the working grid, where volumes are counted, if the results lie on a coarser grid."""
+        """The labels on the working grid, where volumes are counted, if the results lie on a coarser grid."""
         is_finer = self.is_native and is_coarse(self.scan.grid.native_affine)
         return LabelMap(self._labelled(), self.scan.grid.affine, self.scheme) if is_finer else None
 

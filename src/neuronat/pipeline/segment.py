@@ -227,7 +227,7 @@ def _result(
     first = next(iter(computed.values())).scan
     is_native = config.space == "native"
     mask = _mask(inputs) if is_native else uncrop(first.mask, first)
-    volumes = {protocol: structure_volumes(found, computed[protocol].fine_map()) for protocol, found in labels.items()}
+    volumes = {protocol: structure_volumes(found, computed[protocol].fine_map) for protocol, found in labels.items()}
     cut = dict.fromkeys(doubt for rows in volumes.values() for doubt in border_doubts(rows))
     scan = inputs.scan
     agreement = measure_agreement(labels)

@@ -18,6 +18,7 @@ from neuronat.nets.deepnat import DeepNat, DeepNatConfig
 from neuronat.nets.store import Model, load_model, save_model
 from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.material import packed_scans
+from neuronat.pipeline.settings import Progress
 from neuronat.pipeline.whole_training import train_whole
 from neuronat.synth.lesions import lesion_sites
 from neuronat.train.course import Course
@@ -33,8 +34,6 @@ AROUND_FOREGROUND_VOX = 2
 WHITE = "Cerebral-White-Matter"
 VARIED = (WHITE, "Cerebral-Cortex")  # drawn twice as often ([DEEPNAT] sampling)
 FOREGROUND = LabelScheme("foreground", (0, 1), ("Background", "Foreground"), ("#000000", "#ffffff"), (0, 1))
-
-Progress = Callable[[str, float], None]
 
 
 def train_recipe(path: Path, budget: Budget, progress: Progress, *changes: Mapping[str, Any]) -> Path | None:

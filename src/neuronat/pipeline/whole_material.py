@@ -1,7 +1,7 @@
 """The scans of a training of several protocols: found, checked, packed once, divided into trained on and held out."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from neuronat.config import WholeRecipe, resolved_path
 from neuronat.errors import ConfigError, MissingInputError
 from neuronat.labels.scheme import BRAIN, LabelScheme, load_scheme, scheme_names
 from neuronat.pipeline.material import copies_among, glob_place, held_out_names, require_other_names
+from neuronat.pipeline.settings import Progress
 from neuronat.record import write_text
 from neuronat.train.gathering import pack_head, pack_protocol_scan
 from neuronat.train.protocols import find_protocol_scans, matching_paths
@@ -21,8 +22,6 @@ INDEX = "scans.tsv"
 HEAD = "head"
 TISSUE = "tissue"
 """Maps of tissue let the training vary the contrast between them, also where the protocol is not taught."""
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +66,12 @@ def packed_volumes(recipe: WholeRecipe, path: Path, progress: Progress) -> Mater
         _pack(recipe, path, protocols, progress)
     rows = [line.split("\t") for line in (packed / INDEX).read_text(encoding="utf-8").splitlines()]
     volumes = {name: read_volume_file(packed / f"{name}.npz") for name, _ in rows}
-    scans = [name for name, kind in rows if kind != HEAD and _teaches(volumes[name], protocols)]
+    scans = [name for name, kind in rows if kind != HEAD and _teaches(volumes[name].maps, protocols)]
     if not scans:
         raise ConfigError(
             f"{path.name}: no packed scan has a label map of {', '.join(protocols)}; remove the folder to pack anew"
         )
     held = held_out_names(recipe.whole.folds, recipe.whole.held_out, path, scans)
-    if held >= set(scans):
-        raise ConfigError(f"{path.name}: every scan is held out; leave at least one to train on")
     copies = copies_among(scans)
     n_copies = Counter(copies.values())
     return Material(
@@ -85,9 +82,9 @@ def packed_volumes(recipe: WholeRecipe, path: Path, progress: Progress) -> Mater
     )
 
 
-def _teaches(volume: PackedVolume, protocols: Mapping[str, Protocol]) -> bool:
+def _teaches(maps: Collection[str], protocols: Mapping[str, Protocol]) -> bool:
     """Tell whether a scan has a label map of any protocol; its mask is one of the brain."""
-    return BRAIN in protocols or any(protocol.source.name in volume.maps for protocol in protocols.values())
+    return BRAIN in protocols or any(protocol.source.name in maps for protocol in protocols.values())
 
 
 def _pack(recipe: WholeRecipe, path: Path, protocols: Mapping[str, Protocol], progress: Progress) -> None:
@@ -105,6 +102,7 @@ def _pack(recipe: WholeRecipe, path: Path, protocols: Mapping[str, Protocol], pr
     from_maps = {name: protocol for name, protocol in protocols.items() if name != BRAIN}
     if not heads and from_maps:
         require_taught(scans, from_maps)
+    held_out_names(data.folds, data.held_out, path, [s.name for s in scans if _teaches(s.maps, protocols)])
     sources = {p.source.name: p.source for p in protocols.values()} | {TISSUE: load_scheme(TISSUE)}
     rows = []
     for index, scan in enumerate(scans):

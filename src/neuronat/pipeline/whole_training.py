@@ -1,7 +1,7 @@
 """Training a network of several protocols: the recipe's scans are packed, the network trained, validated and stored."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from neuronat.nets.store import Model, load_model, save_model
 from neuronat.nets.unet import UNet, UNetConfig
 from neuronat.nets.widen import widened
 from neuronat.pipeline.budget import Budget
+from neuronat.pipeline.settings import Progress
 from neuronat.pipeline.whole_material import Material, packed_volumes
 from neuronat.synth.lesions import lesion_sites
 from neuronat.train.course import Course, Exercise, TrainConfig, follow_course
@@ -35,8 +36,6 @@ __all__ = ["make_source", "make_whole_card", "make_whole_exercise", "train_whole
 
 HEADS = "wholehead"
 RAW_HEAD = ScanSpec(normalization="mean 1 of the brighter half", needs_mask=False)
-
-Progress = Callable[[str, float], None]
 
 
 def train_whole(recipe: WholeRecipe, path: Path, budget: Budget, progress: Progress) -> Path | None:

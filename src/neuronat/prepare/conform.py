@@ -6,7 +6,6 @@ scan that is tilted by more than 20 degrees (or sheared) is resampled along the 
 the centre of their field of view: nothing shifts (decision 0002).
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +33,6 @@ __all__ = [
     "labels_to_working",
     "mask_to_working",
     "plan_grid",
-    "probabilities_to_native",
     "to_working",
     "values_to_native",
     "values_to_working",
@@ -190,14 +188,6 @@ def values_to_native(values: NDArray[np.float32], grid: WorkingGrid) -> NDArray[
     if grid.is_resampled:
         values = resample(values.astype(np.float32), grid.turned_to_working, grid.turned_shape)
     return np.ascontiguousarray(undo_reorient(values, grid.moves))
-
-
-def probabilities_to_native(
-    channels: Iterable[NDArray[np.float32]], grid: WorkingGrid
-) -> Iterator[NDArray[np.float32]]:
-    """Take probabilities to the scan's own grid, one (I, J, K) channel at a time, as they are asked for."""
-    for channel in channels:
-        yield values_to_native(channel, grid)
 
 
 def labels_to_working(labels: NDArray[Any], grid: WorkingGrid) -> NDArray[Any]:

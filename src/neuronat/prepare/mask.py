@@ -13,19 +13,17 @@ from scipy import ndimage
 
 from neuronat.errors import GridError, UnusableInputError
 from neuronat.space.affine import describe_grid, is_same_grid, voxel_volume_mm3
-from neuronat.space.volume import Volume
+from neuronat.space.volume import LEAST_BRAIN_ML, MOST_BRAIN_ML, Volume
 
 __all__ = [
     "Stripped",
-    "find_stripped_mask",
     "inspect_background",
     "is_raw_head",
     "require_mask",
     "require_stripped_mask",
 ]
 
-LEAST_BRAIN_ML = 500.0
-MOST_BRAIN_ML = 2200.0
+BRAINS = f"a brain has {LEAST_BRAIN_ML:.0f} to {MOST_BRAIN_ML:.0f} ml"
 LEAST_BACKGROUND_SHARE = 0.3
 LEAST_BORDER_SHARE = 0.5
 DARK = 0.05
@@ -39,27 +37,6 @@ class Stripped:
 
     mask: NDArray[np.bool_]
     objection: str
-
-
-def find_stripped_mask(volume: Volume) -> tuple[NDArray[np.bool_], bool]:
-    """Return what is not background, and whether it is a skull-stripped brain.
-
-    Parameters
-    ----------
-    volume : Volume
-        A scan on its own grid.
-
-    Returns
-    -------
-    (I, J, K) bool, bool
-        The mask without holes and islets, and whether it can be a brain (see `inspect_background`).
-
-    Notes
-    -----
-    Source: ours.
-    """
-    found = inspect_background(volume)
-    return found.mask, found.objection == ""
 
 
 def is_raw_head(volume: Volume) -> bool:
@@ -172,7 +149,7 @@ def inspect_background(volume: Volume) -> Stripped:
     if counts.max() < LEAST_BORDER_SHARE * border.size or is_background.mean() < LEAST_BACKGROUND_SHARE:
         objection = "its background is not one exact value"
     elif not LEAST_BRAIN_ML <= body_ml <= MOST_BRAIN_ML:
-        objection = f"{body_ml:.0f} ml are not background, and a brain has 500 to 2200 ml"
+        objection = f"{body_ml:.0f} ml are not background, and {BRAINS}"
     elif (share := _dark_share(values[mask], float(background))) > MOST_DARK_SHARE:
         objection = f"{100 * share:.0f} % of what is not background is as dark as bone or air"
     return Stripped(mask=mask, objection=objection)
@@ -210,9 +187,7 @@ def _require_brain(mask: NDArray[np.bool_], scan: Volume, what: str, *, force: b
         raise UnusableInputError(f"{what} covers no contrast (every voxel is {inside[0]:g}); give another mask")
     body_ml = mask.sum() * voxel_volume_mm3(scan.affine) / 1000
     if not force and not LEAST_BRAIN_ML <= body_ml <= MOST_BRAIN_ML:
-        raise UnusableInputError(
-            f"{what} has {body_ml:.0f} ml, and a brain has 500 to 2200 ml; check it, or use --force"
-        )
+        raise UnusableInputError(f"{what} has {body_ml:.0f} ml, and {BRAINS}; check it, or use --force")
 
 
 def _faces() -> list[tuple[Any, ...]]:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from neuronat.errors import MissingInputError, UnusableInputError, UsageError
 from neuronat.labels.scheme import read_scheme
 from neuronat.record import shown_name, stem_of
+from neuronat.space.source import IMAGE_ENDINGS
 
 __all__ = ["ASSETS", "Show", "plan_show", "read_asset"]
 
@@ -23,7 +24,6 @@ ASSETS = {
     "/view.js": ("view.js", "text/javascript; charset=utf-8"),
     "/niivue.umd.js": ("niivue.umd.js", "text/javascript; charset=utf-8"),
 }
-IMAGES = (".nii.gz", ".nii", ".mgz", ".mgh")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def plan_show(out: Path, scans: Sequence[Path] = ()) -> Show:
     maps: dict[str, list[Path]] = {}
     for path in sorted(out.rglob("*_dseg.*")):
         stem, mark, _ = path.name.partition("_seg-")
-        if mark and path.name.endswith(IMAGES) and _is_inside(path, out):
+        if mark and path.name.endswith(IMAGE_ENDINGS) and _is_inside(path, out):
             maps.setdefault((path.parent.relative_to(out) / stem).as_posix(), []).append(path)
     if not maps:
         raise UnusableInputError(f"{shown_name(out)}: holds no label map (*_seg-*_dseg.*); segment a scan first")
@@ -91,7 +91,7 @@ def _result(title: str, paths: Sequence[Path], scan: Path | None, out: Path, han
             {"protocol": protocol, "name": path.name, "address": address, "table": _table(path, protocol, out)}
         )
     background = scan or next(
-        (m for m in sorted(folder.glob(f"{stem}_desc-brain_mask.*")) if m.name.endswith(IMAGES)), paths[0]
+        (m for m in sorted(folder.glob(f"{stem}_desc-brain_mask.*")) if m.name.endswith(IMAGE_ENDINGS)), paths[0]
     )
     report = folder / f"{stem}.html"
     return {

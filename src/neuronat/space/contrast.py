@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuronat.record import EXTENSIONS
+
 __all__ = ["contrast_objection", "is_ct_like", "named_contrast", "told_contrast"]
 
 LONGEST_ECHO_MS = 30.0
 MOST_SIDECAR_BYTES = 1 << 20
-ENDINGS = re.compile(r"\.(nii|mgh|hdr|img)(\.gz)?$|\.mgz$", re.IGNORECASE)
 SUFFIXES = {  # the last word of a file name; PD alone may be a disease
     "t2": "T2", "t2w": "T2", "flair": "FLAIR", "pdw": "PD", "pdt2": "PD", "t2star": "susceptibility",
     "t2starw": "susceptibility", "swi": "susceptibility", "bold": "EPI", "epi": "EPI", "sbref": "EPI", "asl": "EPI",
@@ -115,7 +116,7 @@ def contrast_objection(path: Path, echo_ms: float | None) -> str:
     -----
     Source: ours. No T1-weighted head is taken with an echo time above 30 ms.
     """
-    stem = ENDINGS.sub("", path.name)
+    stem = EXTENSIONS.sub("", path.name)
     words = [word for word in re.split(r"[^0-9a-z]+", stem.lower()) if word]
     if words and words[-1] in SUFFIXES and named_contrast(words[-1]) != "T1" and "t1w" not in words:
         return f"its name says {SUFFIXES[words[-1]]}"

@@ -30,7 +30,7 @@ from neuronat.space.header import RawHeader
 from neuronat.space.loading import load, naming
 from neuronat.space.output import output_format, smallest_type, write_image
 from neuronat.space.scan import ReadOptions, Scan
-from neuronat.space.volume import LabelMap, Probabilities, Volume
+from neuronat.space.volume import LabelMap, Volume
 from neuronat.space.voxels import (
     grey_values,
     inside_mask,
@@ -49,7 +49,6 @@ __all__ = [
     "write_channels",
     "write_label_map",
     "write_mask",
-    "write_probabilities",
     "write_volume",
 ]
 
@@ -178,12 +177,6 @@ def write_label_map(path: Path, labels: LabelMap, *, space_code: int = 1) -> Non
 def write_mask(path: Path, mask: NDArray[np.bool_], affine: NDArray[np.float64], *, space_code: int = 1) -> None:
     """Write an (I, J, K) mask as uint8, 0 and 1 (see `write_channels`)."""
     write_image(path, _head(path, mask.shape, "u1", affine, space_code), [mask])
-
-
-def write_probabilities(path: Path, probabilities: Probabilities, *, space_code: int = 1) -> None:
-    """Write probabilities as a 4D image, one frame per class (see `write_channels`)."""
-    values = probabilities.values
-    write_channels(path, values, len(values), probabilities.affine, space_code=space_code)
 
 
 def write_channels(

@@ -17,13 +17,12 @@ from neuronat.space.header import HEAD_BYTES, RawHeader, parse_header
 from neuronat.space.limits import pick_frame, require_readable_size
 from neuronat.space.memory import free_memory_bytes
 from neuronat.space.scan import ReadOptions
-from neuronat.space.source import partner_of, require_file
+from neuronat.space.source import COMPRESSED_ENDINGS, partner_of, require_file
 from neuronat.space.stream import is_gzip, read_head, read_range
 
 __all__ = ["FormReader", "Stored", "load", "naming"]
 
 FormReader = Callable[[bytes, RawHeader], tuple[Forms, tuple[str, ...]]]
-COMPRESSED_ENDINGS = (".gz", ".mgz")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -13,19 +13,18 @@ from numpy.typing import NDArray
 from neuronat.errors import OutputError, ShapeError, UsageError
 from neuronat.record import shown_name, write_whole
 from neuronat.space.header import parse_header
+from neuronat.space.source import COMPRESSED_ENDINGS, IMAGE_ENDINGS
 from neuronat.space.stream import chunks_of
 
 __all__ = ["output_format", "smallest_type", "write_image"]
 
-ENDINGS = {".nii.gz": "nifti", ".nii": "nifti", ".mgz": "mgh", ".mgh": "mgh"}
-
 
 def output_format(path: Path) -> str:
     """Return `nifti` or `mgh` by the ending of the name; UsageError for any other."""
-    for ending, name in ENDINGS.items():
+    for ending in IMAGE_ENDINGS:
         if path.name.endswith(ending):
-            return name
-    raise UsageError(f"{shown_name(path)}: images end in {', '.join(ENDINGS)}; choose one of these names")
+            return "nifti" if ending.startswith(".nii") else "mgh"
+    raise UsageError(f"{shown_name(path)}: images end in {', '.join(IMAGE_ENDINGS)}; choose one of these names")
 
 
 def smallest_type(least: int, most: int) -> str:
@@ -75,7 +74,7 @@ def write_image(path: Path, head: bytes, frames: Iterable[NDArray[Any]]) -> None
 
     def write(stream: BinaryIO) -> None:
         pieces = chain([head], (frame.astype(header.dtype, copy=False).tobytes(order="F") for frame in frames))
-        if path.name.endswith((".gz", ".mgz")):
+        if path.name.endswith(COMPRESSED_ENDINGS):
             level = 6 if header.dtype.kind in "iu" else 1  # floats hardly shrink, and take long
             with gzip.GzipFile(filename="", mode="wb", compresslevel=level, fileobj=stream, mtime=0) as packed:
                 n_written = _copy(pieces, packed, written)

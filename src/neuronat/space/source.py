@@ -8,9 +8,11 @@ from pathlib import Path
 
 from neuronat.errors import MissingInputError, UnusableInputError
 
-__all__ = ["foreign_type", "partner_of", "require_file"]
+__all__ = ["COMPRESSED_ENDINGS", "IMAGE_ENDINGS", "foreign_type", "partner_of", "require_file"]
 
-IMAGE_ENDINGS = (".nii", ".nii.gz", ".mgz", ".mgh", ".hdr", ".img")
+IMAGE_ENDINGS = (".nii.gz", ".nii", ".mgz", ".mgh")
+"""Of images in one file; pairs (.hdr and .img) are read only."""
+COMPRESSED_ENDINGS = (".gz", ".mgz")
 POINTER_HINT = "the content was not downloaded (git-annex or git-lfs pointer); run `datalad get` or `git lfs pull`"
 FOREIGN = (
     (b"%PDF", "a PDF"),
@@ -114,7 +116,7 @@ def _near_names(path: Path) -> str:
 def _describe_folder(path: Path) -> str:
     """Say what a folder holds, where a file was expected."""
     names = sorted(p.name for p in path.iterdir())
-    images = [name for name in names if name.lower().endswith(IMAGE_ENDINGS)]
+    images = [name for name in names if name.lower().endswith((*IMAGE_ENDINGS, ".hdr", ".img"))]
     if images:
         return f"is a folder with {len(images)} images (such as {images[0]}); name the file"
     return "is a folder; looked for NIfTI and MGZ images and DICOM files in it, found 0; name a file"

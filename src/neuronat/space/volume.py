@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from neuronat.errors import GridError, ShapeError
 from neuronat.labels.scheme import LabelScheme
 
-__all__ = ["LabelMap", "Probabilities", "Volume", "require_3d", "require_affine"]
+__all__ = [
+    "LEAST_BRAIN_ML",
+    "MOST_BRAIN_ML",
+    "LabelMap",
+    "Probabilities",
+    "Volume",
+    "require_3d",
+    "require_affine",
+]
+
+LEAST_BRAIN_ML, MOST_BRAIN_ML = 500.0, 2200.0
+"""No human brain is smaller or larger, whether its mask is measured or its tissue."""
 
 
 def require_affine(affine: NDArray[np.float64]) -> None:

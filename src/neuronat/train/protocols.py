@@ -15,11 +15,11 @@ from types import MappingProxyType
 
 from neuronat.errors import LabelError, MissingInputError, UnusableInputError, UsageError
 from neuronat.record import DERIVATIVE_ENTITIES, EXTENSIONS, shown_name, stem_of
+from neuronat.space.source import IMAGE_ENDINGS
 
 __all__ = ["ProtocolScan", "find_protocol_maps", "find_protocol_scans", "matching_paths", "read_scan_table"]
 
 PROTOCOL_MAP = re.compile(r"(?P<middle>.*)_seg-(?P<protocol>[a-z0-9]+)(?P<rest>.*)_dseg")
-IMAGE = (".nii.gz", ".nii", ".mgz", ".mgh")
 SPM_PARTS = ("c1", "c2", "c3")
 TOOL_NAMES = (  # protocol, beginning before the stem, ending; of one protocol the first that is there counts
     ("fslfast", "", "_seg"),
@@ -72,7 +72,7 @@ def find_protocol_maps(folder: Path, stem: str) -> dict[str, tuple[Path, ...]]:
     """
     candidates: dict[str, dict[int, list[Path]]] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.endswith(IMAGE):
+        if path.name.endswith(IMAGE_ENDINGS):
             for protocol, rank in _claims(EXTENSIONS.sub("", path.name), stem):
                 candidates.setdefault(protocol, {}).setdefault(rank, []).append(path)
     found = {}
