@@ -120,7 +120,7 @@ def opinion_of(encoded: Encoded, scheme: LabelScheme) -> NDArray[np.float32]:
     if not fine:
         return class_probabilities(encoded.net, encoded.features, scheme.name)
     groups = merged_classes(encoded.schemes[fine], scheme.name)
-    return merged_probabilities(encoded.net, encoded.features, fine, groups, scheme.n_classes)
+    return merged_probabilities(encoded.net, encoded.features, fine, groups, n_groups=scheme.n_classes)
 
 
 def merged_classes(scheme: LabelScheme, coarse: str) -> NDArray[np.uint8]:
