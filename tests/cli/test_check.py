@@ -46,7 +46,8 @@ def test_check_looks_at_a_given_mask(run, phantom_files):
 
 def test_check_reckons_with_the_tiles_that_segment_would_take(run, phantom_files, monkeypatch):
     for module in ("memory", "inspect"):
-        monkeypatch.setattr(f"neuronat.pipeline.{module}.memory_estimate_gb", lambda _grid, _ml, tile=64: float(tile))
+        estimate = f"neuronat.pipeline.{module}.memory_estimate_gb"
+        monkeypatch.setattr(estimate, lambda _grid, _ml, *, tile_vox=64: float(tile_vox))
     told = {}
     for free_gb in (100.0, 50.0, 40.0):
         monkeypatch.setattr("neuronat.pipeline.memory._memory_gb", lambda free_gb=free_gb: free_gb)

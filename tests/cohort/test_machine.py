@@ -30,22 +30,22 @@ def test_workers_fit_cores_memory_gpus_and_scans(
     cores: int, free_gb: int, gpus: int, scans: int, workers: int, threads: int
 ):
     machine = Machine(n_cores=cores, free_bytes=free_gb * GB, n_gpus=gpus)
-    sizes = plan_sizes(machine, {64: 4 * GB}, scans)
+    sizes = plan_sizes(machine, {64: 4 * GB}, n_scans=scans)
     assert (sizes.n_workers, sizes.n_threads) == (workers, threads)
     assert sizes.fits == (free_gb >= 4)
 
 
 def test_what_the_user_says_is_kept_and_doubted_if_it_does_not_fit():
     machine = Machine(n_cores=4, free_bytes=8 * GB)
-    sizes = plan_sizes(machine, {64: 4 * GB}, 100, n_workers=3)
+    sizes = plan_sizes(machine, {64: 4 * GB}, n_scans=100, n_workers=3)
     assert (sizes.n_workers, sizes.n_threads, sizes.fits) == (3, 1, False)
-    assert plan_sizes(machine, {64: GB}, 100, n_threads=2).n_workers == 2
+    assert plan_sizes(machine, {64: GB}, n_scans=100, n_threads=2).n_workers == 2
     assert describe_sizes(sizes, machine) == (
         "3 workers with 1 threads each on 4 cores; about 4.0 GB each of 8.0 GB free, tiles of 64; "
         "this may be too much: see --n-procs, or free memory"
     )
     with pytest.raises(ConfigError, match="number of threads must be at least 1; got 0"):
-        plan_sizes(machine, {64: GB}, 1, n_threads=0)
+        plan_sizes(machine, {64: GB}, n_scans=1, n_threads=0)
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,10 @@ def test_what_the_user_says_is_kept_and_doubted_if_it_does_not_fit():
 )
 def test_smaller_tiles_where_they_let_more_workers_fit(free_gb: float, workers: int, tile_vox: int):
     machine = Machine(n_cores=8, free_bytes=int(free_gb * GB))
-    sizes = plan_sizes(machine, {64: 3 * GB, 48: 29 * GB // 10, 32: 24 * GB // 10}, 100)
+    sizes = plan_sizes(machine, {64: 3 * GB, 48: 29 * GB // 10, 32: 24 * GB // 10}, n_scans=100)
     assert (sizes.n_workers, sizes.tile_vox) == (workers, tile_vox)
     assert sizes.fits == (free_gb >= 2.5)
-    assert plan_sizes(machine, {64: 3 * GB, 32: GB}, 1).n_workers == 1
+    assert plan_sizes(machine, {64: 3 * GB, 32: GB}, n_scans=1).n_workers == 1
 
 
 def test_slurm_says_cores_and_memory():

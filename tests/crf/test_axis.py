@@ -23,17 +23,17 @@ def gaussian(places: np.ndarray, reach: float) -> np.ndarray:
 
 def test_voxels_fall_between_cells_symmetrically():
     # seven voxels, cells three voxels apart: ends of the four cells stick out by 1.5 voxels on either side
-    axis = spatial_axis(7, 2.0, 9.0)
+    axis = spatial_axis(7, 2.0, reach_mm=9.0)
     assert axis.n_cells == 3
     np.testing.assert_array_equal(axis.lower, [0, 0, 0, 1, 1, 1, 1])
     np.testing.assert_allclose(axis.upper_share, [0, 1 / 3, 2 / 3, 0, 1 / 3, 2 / 3, 1], atol=1e-7)
-    odd = spatial_axis(6, 2.0, 9.0)
+    odd = spatial_axis(6, 2.0, reach_mm=9.0)
     np.testing.assert_allclose(odd.lower + odd.upper_share, [1 / 6, 3 / 6, 5 / 6, 7 / 6, 9 / 6, 11 / 6], atol=1e-7)
 
 
 @pytest.mark.parametrize(("spacing", "reach"), [(1.0, 1.0), (0.7, 0.9), (3.0, 3.0)])
 def test_a_short_reach_has_a_cell_per_voxel_and_an_exact_kernel_as_far_as_three_reaches(spacing, reach):
-    axis = spatial_axis(11, spacing, reach)
+    axis = spatial_axis(11, spacing, reach_mm=reach)
     np.testing.assert_array_equal(axis.lower + axis.upper_share, np.arange(11))
     places = spacing * np.arange(11)
     # what the taps leave out lies beyond three reaches, where a Gaussian is below exp(-4.5) = 0.011
@@ -44,7 +44,7 @@ def test_a_short_reach_has_a_cell_per_voxel_and_an_exact_kernel_as_far_as_three_
 
 @pytest.mark.parametrize("reach", [2.5, 3.0, 4.0, 5.0, 6.0, 9.0])
 def test_a_long_reach_has_fewer_cells_and_a_kernel_close_to_the_gaussian(reach):
-    axis = spatial_axis(40, 1.0, reach)
+    axis = spatial_axis(40, 1.0, reach_mm=reach)
     assert axis.n_cells <= 22
     difference = kernel_of(axis) - gaussian(np.arange(40.0), reach)
     # measured: the largest is 0.084 (reach 4, at distance 0, which the messages leave out), the mean 0.018 of a peak
@@ -54,7 +54,7 @@ def test_a_long_reach_has_fewer_cells_and_a_kernel_close_to_the_gaussian(reach):
 
 def test_taps_are_never_negative_and_fall_with_distance():
     for reach in (1.0, 2.0, 3.0, 4.5, 8.0):
-        taps = spatial_axis(30, 1.0, reach).taps
+        taps = spatial_axis(30, 1.0, reach_mm=reach).taps
         assert len(taps) % 3 == 1
         assert taps.min() >= 0
         assert (np.diff(taps) <= 0).all()
@@ -70,7 +70,11 @@ def test_grey_values_have_a_kernel_close_to_the_gaussian(rng):
 
 
 def test_the_self_weight_is_the_kernel_s_diagonal(rng):
-    for axis in (spatial_axis(17, 1.2, 4.0), spatial_axis(9, 1.0, 1.0), value_axis(rng.random(40, np.float32), 0.1)):
+    for axis in (
+        spatial_axis(17, 1.2, reach_mm=4.0),
+        spatial_axis(9, 1.0, reach_mm=1.0),
+        value_axis(rng.random(40, np.float32), 0.1),
+    ):
         np.testing.assert_allclose(axis.self_weight, np.diag(kernel_of(axis)), atol=1e-6)
 
 
@@ -84,7 +88,7 @@ def test_grey_values_far_outside_the_bulk_are_drawn_in():
 
 
 def test_equal_grey_values_and_a_single_voxel_have_an_axis_too():
-    for axis in (value_axis(np.full(5, 0.3, np.float32), 0.1), spatial_axis(1, 1.0, 3.0), flat_axis(4)):
+    for axis in (value_axis(np.full(5, 0.3, np.float32), 0.1), spatial_axis(1, 1.0, reach_mm=3.0), flat_axis(4)):
         same = kernel_of(axis)
         np.testing.assert_allclose(same, np.full(same.shape, same[0, 0]))
         assert 0.7 < same[0, 0] < 1.2

@@ -69,7 +69,7 @@ def test_merged_probabilities_are_sums_over_groups(answered, rng):
     net, features, expected = answered
     groups = rng.integers(0, 5, 37).astype(np.uint8)
     merged = np.stack([expected[:, groups == group].sum(1) for group in range(5)], 1)
-    np.testing.assert_allclose(merged_probabilities(net, features, "fine", groups, 5), merged, atol=1e-6)
+    np.testing.assert_allclose(merged_probabilities(net, features, "fine", groups, n_groups=5), merged, atol=1e-6)
 
 
 def test_a_prior_multiplies_the_probabilities_of_its_protocol_alone(answered, rng):

@@ -31,8 +31,8 @@ def test_a_wider_network_scores_as_the_narrow_one():
                 assert more_rows.shape[1] == 8 + 6
                 torch.testing.assert_close(wide.score(more_rows, "tissue"), net.score(rows, "tissue"))
             else:
-                expected = net.score_deep(rows, "tissue", depth)
-                torch.testing.assert_close(wide.score_deep(more_rows, "tissue", depth), expected)
+                expected = net.score_deep(rows, "tissue", depth=depth)
+                torch.testing.assert_close(wide.score_deep(more_rows, "tissue", depth=depth), expected)
     assert "brain" in wide.heads
 
 

@@ -150,7 +150,7 @@ def test_a_template_that_fits_has_a_say_in_fine_and_coarse_labels(informed, scen
     coarse = load_scheme("deepnat25")
     groups = coarse.classes_of(fine.mapped_ids(np.array(fine.ids), "deepnat25"))
     answer = answer_refined(informed, "deepnat25", encoded, scene, no_progress)
-    merged = merged_probabilities(encoded.net, encoded.features, "neuromorphometrics", groups, 26)
+    merged = merged_probabilities(encoded.net, encoded.features, "neuromorphometrics", groups, n_groups=26)
     own = class_probabilities(encoded.net, encoded.features, "deepnat25")
     np.testing.assert_allclose(rows_of(answer), 0.6 * merged + 0.4 * own, atol=1e-6)  # float32 sums
     assert np.mean(answer.classes == groups[guess]) > 0.95

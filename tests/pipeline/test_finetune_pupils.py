@@ -23,16 +23,16 @@ def pupils(monkeypatch):
 
 def test_as_many_steps_as_fit_into_85_percent_of_the_minutes(pupils):
     phases = phases_of(("whole",), FinetuneConfig(), has_fresh=True)
-    found = fitted_iterations(phases, pupils, 60.0)
+    found = fitted_iterations(phases, pupils, minutes=60.0)
     assert found == {"whole-heads": int(3600 * 0.85 * 0.3 / 2), "whole-all": int(3600 * 0.85 * 0.7 / 6)}
 
 
 def test_minutes_without_room_for_ten_steps_are_refused(pupils):
     phases = phases_of(("whole",), FinetuneConfig(), has_fresh=True)
     with pytest.raises(ConfigError, match=r"1\.5 minutes are left, a step of whole-all takes 6\.0 s; give more"):
-        fitted_iterations(phases, pupils, 1.5)
+        fitted_iterations(phases, pupils, minutes=1.5)
     with pytest.raises(ConfigError, match=r"-3\.0 minutes are left"):
-        fitted_iterations(phases, pupils, -3.0)
+        fitted_iterations(phases, pupils, minutes=-3.0)
 
 
 @pytest.mark.parametrize(("recipe", "expected"), [({}, 0.02), ({"foreground_threshold": 0.5}, 0.5)])

@@ -27,7 +27,7 @@ def test_the_estimate_counts_both_grids_the_brain_and_the_tiles():
     grown = memory_estimate_gb(grid, 1500.0) - memory_estimate_gb(grid, 1000.0)
     np.testing.assert_allclose(grown, 0.5 * (0.6 + 2.6 * 0.1), rtol=1e-6)  # of the brain, and of the box around it
     assert memory_estimate_gb(grid, None) > memory_estimate_gb(grid, 1500.0)
-    by_tile = [memory_estimate_gb(grid, 1500.0, tile_vox) for tile_vox in TILES]
+    by_tile = [memory_estimate_gb(grid, 1500.0, tile_vox=tile_vox) for tile_vox in TILES]
     assert by_tile == sorted(by_tile, reverse=True)
     assert by_tile[-1] < by_tile[0]
 
@@ -47,7 +47,7 @@ def test_the_largest_tiles_that_fit_are_taken(monkeypatch: pytest.MonkeyPatch):
     volume = Volume(np.zeros(SHAPE, np.float32), np.eye(4))
     grid = plan_grid(volume.affine, SHAPE)
     for tile_vox in TILES:
-        let_be_free(monkeypatch, memory_estimate_gb(grid, None, tile_vox) - 0.7 + 1e-3, held_gb=0.7)
+        let_be_free(monkeypatch, memory_estimate_gb(grid, None, tile_vox=tile_vox) - 0.7 + 1e-3, held_gb=0.7)
         assert fitting_tile_vox(volume, None, CPU) == tile_vox
     let_be_free(monkeypatch, 0.1)
     assert fitting_tile_vox(volume, None, CPU) == TILES[-1]  # and `require_memory` refuses, where the user lets it

@@ -34,7 +34,7 @@ def test_methods_share_a_row_and_groups_have_a_gap():
     groups = group_by_structure(NAMES)
     boxes = [Box(i, i, i, i, i, np.zeros(0)) for i in range(2)] + [None]
     assert row_places(groups) == ((0.5, 1.5), (2.85,))
-    first, second = (placed_boxes(groups, boxes, position, 2) for position in (0, 1))
+    first, second = (placed_boxes(groups, boxes, position=position, n_methods=2) for position in (0, 1))
     np.testing.assert_allclose([place for place, _ in first], [0.5 - 0.21, 2.85 - 0.21])
     np.testing.assert_allclose([place for place, _ in second], [0.5 + 0.21, 2.85 + 0.21])
     assert [box.median for _, box in first] == [0, 1]

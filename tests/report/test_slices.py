@@ -7,7 +7,7 @@ from neuronat.report.slices import cut_stack, grey_window, shrink_plane, to_pixe
 
 def test_nothing_is_shown_further_than_5_mm_from_the_brain(head):
     image, mask, labels = head
-    stack = cut_stack(image, mask, labels, 4)
+    stack = cut_stack(image, mask, labels, n_slices=4)
     for plane in [*stack.middle.values(), *(p for series in stack.series.values() for p in series)]:
         shown = plane.values != 0
         widths = [np.ptp(np.flatnonzero(shown.any(axis=1 - axis))) + 1 for axis in (0, 1)]
@@ -23,22 +23,22 @@ def test_a_slice_that_misses_the_brain_is_black(head):
     image, mask, labels = head
     hollow = mask.copy()
     hollow[:, :, 18:33] = False  # the middle slice lies between two slabs of mask
-    middle = cut_stack(image, hollow, labels, 0).middle["axial"]
+    middle = cut_stack(image, hollow, labels, n_slices=0).middle["axial"]
     np.testing.assert_array_equal(middle.values, 0)
 
 
 def test_the_middle_goes_through_the_brain_and_series_run_from_end_to_end(head):
-    stack = cut_stack(*head, 3)
+    stack = cut_stack(*head, n_slices=3)
     assert list(stack.middle) == ["coronal", "axial", "sagittal"]
     # middle: i = 21 is y = 50 - 42, j = 32 is x = 40 - 32, k = 24 is z = -30 + 36; slices at 17, 24 and 31 of k
     assert [plane.position for plane in stack.middle.values()] == ["y = 8 mm", "z = 6 mm", "x = 8 mm"]
     assert [plane.position for plane in stack.series["axial"]] == ["z = -4 mm", "z = 6 mm", "z = 16 mm"]
     assert len({plane.values.shape for plane in stack.series["coronal"]}) == 1
-    assert cut_stack(*head, 0).series == {}
+    assert cut_stack(*head, n_slices=0).series == {}
 
 
 def test_right_is_on_the_left_of_the_picture(head):
-    coronal = cut_stack(*head, 0).middle["coronal"]
+    coronal = cut_stack(*head, n_slices=0).middle["coronal"]
     assert coronal.letters == ("R", "L", "I", "S")
     places = [np.argwhere(coronal.ids == index)[:, 0].mean() for index in (49, 10)]
     assert places[0] < places[1]
@@ -47,7 +47,7 @@ def test_right_is_on_the_left_of_the_picture(head):
 def test_a_brain_at_the_border_of_the_grid_is_cut_there(head):
     image, mask, labels = head
     mask[:] = True
-    for plane in cut_stack(image, mask, labels, 2).middle.values():
+    for plane in cut_stack(image, mask, labels, n_slices=2).middle.values():
         assert (plane.values != 0).all()
 
 

@@ -195,7 +195,7 @@ def test_probabilities_are_one_frame_per_class(tmp_path, rng, name):
 
 def test_channels_that_do_not_come_leave_no_file(tmp_path):
     with pytest.raises(UnusableInputError, match="frames hold 832 bytes"):
-        write_channels(tmp_path / "a.nii", iter(np.zeros((2, 3, 4, 5), np.float32)), 3, OBLIQUE)
+        write_channels(tmp_path / "a.nii", iter(np.zeros((2, 3, 4, 5), np.float32)), OBLIQUE, n_channels=3)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -27,7 +27,7 @@ def test_head_and_range_are_parts_of_the_content(tmp_path):
         path = tmp_path / name
         path.write_bytes(stored)
         assert read_head(path, 300) == content[:300]
-        assert read_range(path, 1_500_003, 3_000_001, len(content)) == content[1_500_003:3_000_001]
+        assert read_range(path, 1_500_003, stop=3_000_001, n_declared=len(content)) == content[1_500_003:3_000_001]
 
 
 def test_what_follows_a_compressed_stream_is_noticed(nifti):

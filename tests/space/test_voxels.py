@@ -123,7 +123,7 @@ def test_a_label_map_is_read_exactly(nifti, ids):
 
 def test_whole_scaling_of_ids_stays_exact():
     stored = np.array([2**24 + 1, 3, 0], np.int32).reshape(3, 1, 1)
-    np.testing.assert_array_equal(whole_ids(stored, 2.0, 1.0).ravel(), [2**25 + 3, 7, 1])
+    np.testing.assert_array_equal(whole_ids(stored, 2.0, inter=1.0).ravel(), [2**25 + 3, 7, 1])
 
 
 def test_an_image_is_no_label_map(nifti, grey):
@@ -148,10 +148,10 @@ def test_row_44_unknown_ids_are_listed_with_their_counts(nifti, ids):
 
 def test_ids_beyond_32_bits_are_refused():
     with pytest.raises(LabelError, match="do not fit 32 bits"):
-        whole_ids(np.array([[[0, 2**40]]]), 1.0, 0.0)
+        whole_ids(np.array([[[0, 2**40]]]), 1.0, inter=0.0)
     stored = np.array([[[0, 2**62]]])
     with pytest.raises(LabelError, match=f"ids from 0 to {2**64} do not fit 32 bits"):  # 0 in 64 bits that wrap around
-        whole_ids(stored, 4.0, 0.0)
+        whole_ids(stored, 4.0, inter=0.0)
 
 
 @pytest.mark.parametrize(("slope", "inter"), [(1e20, 0.0), (-1e20, 0.0), (1.0, 1e20), (2.0**31, 0.0), (0.5, -1e20)])

@@ -166,7 +166,7 @@ def test_a_file_size_limit_gets_73_and_leaves_nothing(untrained_folder: Path, ph
 def test_where_memory_is_short_tiles_are_smaller_and_the_sidecar_says_so(
     run, untrained_folder: Path, phantom_files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(memory, "memory_estimate_gb", lambda _grid, _brain_ml, tile_vox=64: float(tile_vox))
+    monkeypatch.setattr(memory, "memory_estimate_gb", lambda _grid, _brain_ml, *, tile_vox=64: float(tile_vox))
     monkeypatch.setattr(memory, "held_memory_bytes", lambda: 0)
     for free_gb, tile_vox in ((100, 64), (50, 48), (32, 32)):
         monkeypatch.setattr(memory, "free_memory_bytes", lambda free_gb=free_gb: free_gb * 10**9)

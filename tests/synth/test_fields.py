@@ -48,14 +48,14 @@ def test_interpolation_is_exact_between_neighbours_and_zero_outside():
 
 
 def test_noise_has_deviation_one_and_varies_slowly(chance):
-    noise = smooth_noise(2, 48, 3, chance)
+    noise = smooth_noise(2, 48, chance, knots=3)
     assert noise.shape == (2, 48, 48, 48)
     assert 0.3 < float(noise.std()) < 2
     assert float(noise.diff(dim=3).abs().max()) < 0.6
 
 
 def test_numbers_are_drawn_evenly_and_configurations_checked(chance):
-    numbers = uniform(-2, 3, chance, 4000)
+    numbers = uniform(-2, 3, chance, n=4000)
     assert -2 <= float(numbers.min()) < -1.9
     assert 2.9 < float(numbers.max()) < 3
     with pytest.raises(ConfigError, match=r"DeformConfig.shear must be at least 0; got -1"):

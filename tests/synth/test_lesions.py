@@ -55,7 +55,7 @@ def blocks(n=12, extent=32):
 
 def test_lesions_lie_in_white_matter_and_differ_from_scan_to_scan():
     images, classes = blocks()
-    spotted = add_lesions(images, classes, SITES, 0.4, generator())
+    spotted = add_lesions(images, classes, SITES, generator(), most=0.4)
     np.testing.assert_array_equal(spotted[:, :, :, :5], 1)
     np.testing.assert_array_equal(spotted[:, 13:19, 9:23, 9:23], 1)
     assert float(spotted.min()) >= 0.6 - 1e-6
@@ -66,7 +66,7 @@ def test_lesions_lie_in_white_matter_and_differ_from_scan_to_scan():
 
 def test_lesions_gather_beside_ventricles():
     images, classes = blocks(40)
-    lesions = (add_lesions(images, classes, SITES, 0.4, generator()) < 0.95).float()
+    lesions = (add_lesions(images, classes, SITES, generator(), most=0.4) < 0.95).float()
     is_white = classes == WHITE_CLASS
     distance = torch.from_numpy(ndimage.distance_transform_edt((classes[0] != VENTRICLE_CLASS).numpy()))
     near, far = (lesions[is_white & where].mean() for where in (distance < 4, distance > 8))
@@ -76,9 +76,9 @@ def test_lesions_gather_beside_ventricles():
 @pytest.mark.parametrize("extent", [23, 48])
 def test_blocks_of_any_extent_keep_it_and_without_white_matter_nothing_changes(extent):
     images, classes = blocks(2, extent)
-    assert add_lesions(images, classes, SITES, 0.4, generator()).shape == images.shape
+    assert add_lesions(images, classes, SITES, generator(), most=0.4).shape == images.shape
     none = LesionSites(torch.zeros(0, dtype=torch.int64), SITES.ventricles)
-    np.testing.assert_array_equal(add_lesions(images, classes, none, 0.4, generator()), images)
+    np.testing.assert_array_equal(add_lesions(images, classes, none, generator(), most=0.4), images)
 
 
 def test_sites_are_found_by_name_in_any_spelling():

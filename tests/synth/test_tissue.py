@@ -31,7 +31,9 @@ def test_shares_out_of_range_are_refused():
 def test_partners_change_alike_background_stays_and_scans_differ():
     classes = torch.arange(5).repeat_interleave(8).view(1, 40, 1, 1).expand(2, 40, 6, 6)
     images = torch.ones(2, 40, 6, 6)
-    varied = vary_structures(images, classes, torch.tensor([0, 3, 2, 1, 4]), 0.5, torch.Generator().manual_seed(1))
+    varied = vary_structures(
+        images, classes, torch.tensor([0, 3, 2, 1, 4]), torch.Generator().manual_seed(1), spread=0.5
+    )
     middles = varied[:, 4::8, 3, 3]  # clear of the neighbours' partial volumes
     np.testing.assert_array_equal(middles[:, 0], 1)
     np.testing.assert_allclose(middles[:, 1], middles[:, 3])
@@ -41,6 +43,8 @@ def test_partners_change_alike_background_stays_and_scans_differ():
 
 def test_the_spread_of_structures_is_what_was_asked_for_at_the_most():
     classes = torch.ones(400, 3, 3, 3, dtype=torch.uint8)
-    varied = vary_structures(torch.ones(400, 3, 3, 3), classes, torch.arange(2), 0.2, torch.Generator().manual_seed(0))
+    varied = vary_structures(
+        torch.ones(400, 3, 3, 3), classes, torch.arange(2), torch.Generator().manual_seed(0), spread=0.2
+    )
     # the deviation is drawn evenly from 0 to 0.2, so that of all draws together is 0.2 / sqrt(3)
     assert float(varied[:, 1, 1, 1].log().std()) == pytest.approx(0.2 / 3**0.5, rel=0.15)

@@ -21,7 +21,7 @@ def some_blocks(scan, n_centres=3, seed=0):
     examples = stack_scans([scan], margin_vox=margin_vox(n_centres), around_foreground_vox=None, device=CPU)
     generator = torch.Generator().manual_seed(seed)
     anchors = draw_anchors(find_candidates(examples, 5, {}), 6, generator)
-    return gather_blocks(examples, anchors, n_centres, OFFSETS, generator, has_surroundings=True)
+    return gather_blocks(examples, anchors, OFFSETS, generator, n_centres=n_centres, has_surroundings=True)
 
 
 def test_mirroring_twice_changes_nothing(scan):
@@ -44,7 +44,7 @@ def test_a_mirrored_block_is_the_block_of_the_mirrored_scan(scan):
     shape = tuple(examples[0].intensities.shape[1:])
     anchors = [torch.tensor([int(np.ravel_multi_index(tuple(place), shape))]) for place in (ijk, mirrored_ijk)]
     one, expected = (
-        gather_blocks(e, a, 1, OFFSETS, torch.Generator().manual_seed(0))
+        gather_blocks(e, a, OFFSETS, torch.Generator().manual_seed(0), n_centres=1)
         for e, a in zip(examples, anchors, strict=True)
     )
     mirrored = mirror_blocks(one, PARTNERS, OFFSETS)

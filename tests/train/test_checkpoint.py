@@ -23,7 +23,7 @@ def test_the_newest_checkpoint_brings_everything_back(tmp_path):
     state = small_state()
     state.net(torch.ones(4, 3)).sum().backward()
     state.optimizer.step()
-    save_checkpoint(tmp_path, state, 7)
+    save_checkpoint(tmp_path, state, iteration=7)
     expected = [torch.rand(2, generator=state.generator), torch.rand(2)]
     other = small_state(seed=5)
     assert load_newest(tmp_path, other) == 7
@@ -38,13 +38,13 @@ def test_the_newest_checkpoint_brings_everything_back(tmp_path):
 
 def test_the_last_two_stay(tmp_path):
     for iteration in (10, 20, 30):
-        save_checkpoint(tmp_path, small_state(), iteration)
+        save_checkpoint(tmp_path, small_state(), iteration=iteration)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint-0000020.pt", "checkpoint-0000030.pt"]
 
 
 def test_a_damaged_checkpoint_is_skipped_for_the_one_before(tmp_path):
-    save_checkpoint(tmp_path, small_state(), 10)
-    newest = save_checkpoint(tmp_path, small_state(), 20)
+    save_checkpoint(tmp_path, small_state(), iteration=10)
+    newest = save_checkpoint(tmp_path, small_state(), iteration=20)
     newest.write_bytes(newest.read_bytes()[:300])
     assert load_newest(tmp_path, small_state()) == 10
 
@@ -54,7 +54,7 @@ def test_nothing_to_resume_from_is_iteration_zero(tmp_path):
 
 
 def test_other_settings_are_named(tmp_path):
-    save_checkpoint(tmp_path, small_state(), 10)
+    save_checkpoint(tmp_path, small_state(), iteration=10)
     with pytest.raises(ConfigError, match=r"made with other settings \(rate\)"):
         load_newest(tmp_path, small_state(settings={"rate": 0.2}))
 
@@ -62,7 +62,7 @@ def test_other_settings_are_named(tmp_path):
 def test_a_folder_that_cannot_be_written_is_exit_73(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be written") as caught:
-        save_checkpoint(tmp_path / "file" / "run", small_state(), 1)
+        save_checkpoint(tmp_path / "file" / "run", small_state(), iteration=1)
     assert caught.value.exit_code == 73
 
 
@@ -75,7 +75,7 @@ state = TrainingState(net, torch.optim.SGD(net.parameters(), lr=0.1), torch.Gene
 for iteration in range(1, 100000):
     with torch.no_grad():
         net.weight.fill_(iteration)
-    save_checkpoint(Path(sys.argv[1]), state, iteration)
+    save_checkpoint(Path(sys.argv[1]), state, iteration=iteration)
 """
 
 

@@ -53,7 +53,7 @@ def test_blocks_hold_what_lies_around_their_centres(scan, n_centres):
     where = np.argwhere(scan.classes == 3)[5] + margin
     anchor = torch.tensor([int(np.ravel_multi_index((1, *where), tuple(examples.intensities.shape)))])
     offsets = torch.from_numpy(task_offsets(7))
-    block = gather_blocks(examples, anchor, n_centres, offsets, torch.Generator().manual_seed(0))
+    block = gather_blocks(examples, anchor, offsets, torch.Generator().manual_seed(0), n_centres=n_centres)
     assert block.intensities.shape == (1, 1, *(21 + 2 * n_centres,) * 3)
     # the block is somewhere near the anchor: find where, then compare everything with slices of the scan
     places = [

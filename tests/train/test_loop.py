@@ -36,7 +36,7 @@ def test_a_block_scores_like_its_patches(scan, n_tasks, coordinates):
     lesson = lesson_of(scan)
     generator = torch.Generator().manual_seed(1)
     anchors = draw_anchors(lesson.candidates, 3, generator)
-    block = gather_blocks(lesson.examples, anchors, 2, torch.from_numpy(task_offsets(n_tasks)), generator)
+    block = gather_blocks(lesson.examples, anchors, torch.from_numpy(task_offsets(n_tasks)), generator, n_centres=2)
     with torch.no_grad():
         scores, labels = score_block(net, block)
     row = 0
@@ -59,7 +59,7 @@ def test_single_patches_are_the_blocks_with_one_centre(scan):
     net, lesson = new_net().eval(), lesson_of(scan, n_centres=1)
     generator = torch.Generator().manual_seed(1)
     anchors = draw_anchors(lesson.candidates, 4, generator)
-    block = gather_blocks(lesson.examples, anchors, 1, torch.from_numpy(task_offsets(7)), generator)
+    block = gather_blocks(lesson.examples, anchors, torch.from_numpy(task_offsets(7)), generator, n_centres=1)
     with torch.no_grad():
         scores, _ = score_block(net, block)
         expected = net(block.intensities, block.coordinates[:, 0, 0, 0])

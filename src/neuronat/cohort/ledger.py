@@ -77,7 +77,7 @@ def read_rows(out: Path, *, verify: bool = False) -> Iterator[Row]:
         raise MissingInputError(f"{shown_name(out)}: not found; give the folder of the results")
     seen: set[str] = set()
     for folder, names in _folders(out):
-        for row in _rows_of(out, folder, names, verify):
+        for row in _rows_of(out, folder, names, verify=verify):
             seen.add(row.key)
             yield row
     expected = list(_expected(out))
@@ -140,7 +140,7 @@ def _folders(out: Path) -> Iterator[tuple[str, set[str]]]:
         yield "" if relative == "." else relative, set(names)
 
 
-def _rows_of(out: Path, folder: str, names: set[str], verify: bool) -> Iterator[Row]:
+def _rows_of(out: Path, folder: str, names: set[str], *, verify: bool) -> Iterator[Row]:
     """Yield the rows of one folder: running before done before failed."""
     stems = {name.removesuffix(ending) for name in names for ending in (DONE, FAILED) if name.endswith(ending)}
     held = {stem for name in names if (stem := stem_of_lock(name)) and is_held(lock_path(out / folder, stem))}

@@ -77,8 +77,8 @@ def measure_machine(n_gpus: int = 0) -> Machine:
 def plan_sizes(
     machine: Machine,
     bytes_by_tile: Mapping[int, int],
-    n_scans: int,
     *,
+    n_scans: int,
     n_workers: int | None = None,
     n_threads: int | None = None,
 ) -> Sizes:

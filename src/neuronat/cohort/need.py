@@ -40,7 +40,7 @@ def bytes_per_scan(entries: Sequence[Entry], tile_vox: int = TILES[0]) -> int:
     """
     step = max(1, len(entries) // MOST_LOOKED_AT)
     needs = [need for entry in entries[::step][:MOST_LOOKED_AT] if (need := _need_gb(entry.scan, tile_vox)) is not None]
-    return int(1e9 * max(needs or [_grid_need_gb(DEFAULT_SHAPE, (1.0, 1.0, 1.0), tile_vox)]))
+    return int(1e9 * max(needs or [_grid_need_gb(DEFAULT_SHAPE, (1.0, 1.0, 1.0), tile_vox=tile_vox)]))
 
 
 def disk_bytes_per_scan(*, has_probabilities: bool) -> int:
@@ -54,10 +54,10 @@ def _need_gb(scan: Path, tile_vox: int) -> float | None:
         header = parse_header(read_head(scan, HEAD_BYTES))
         i, j, k = header.extents[:3]
         i_mm, j_mm, k_mm = (abs(step) for step in header.pixdim[:3])
-        return _grid_need_gb((i, j, k), (i_mm, j_mm, k_mm), tile_vox)
+        return _grid_need_gb((i, j, k), (i_mm, j_mm, k_mm), tile_vox=tile_vox)
     except (NeuronatError, OSError, ValueError):
         return None
 
 
-def _grid_need_gb(shape: tuple[int, int, int], steps_mm: tuple[float, float, float], tile_vox: int) -> float:
-    return memory_estimate_gb(plan_grid(np.diag([*steps_mm, 1.0]), shape), None, tile_vox)
+def _grid_need_gb(shape: tuple[int, int, int], steps_mm: tuple[float, float, float], *, tile_vox: int) -> float:
+    return memory_estimate_gb(plan_grid(np.diag([*steps_mm, 1.0]), shape), None, tile_vox=tile_vox)

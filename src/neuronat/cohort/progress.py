@@ -11,7 +11,7 @@ Say = Callable[[str, bool], None]
 """Takes a line for the user, and whether it tells of something that went wrong."""
 
 
-def progress_line(row: Row, tally: Tally, elapsed_s: float) -> str:
+def progress_line(row: Row, tally: Tally, *, elapsed_s: float) -> str:
     """Say what became of a scan and how the run goes on.
 
     Notes
@@ -23,7 +23,7 @@ def progress_line(row: Row, tally: Tally, elapsed_s: float) -> str:
     >>> tally = Tally(10)
     >>> tally.counts.update({"done": 3, "already done": 2})
     >>> row = Row(folder="sub-01/anat", stem="sub-01", state="done", duration_s=60.2, verdict="pass")
-    >>> progress_line(row, tally, 90.0)
+    >>> progress_line(row, tally, elapsed_s=90.0)
     '[5/10] sub-01: done in 60 s, pass; 2.0 scans per minute, 2.5 min left'
     """
     took = f" in {row.duration_s:.0f} s" if row.state == "done" and row.duration_s is not None else ""

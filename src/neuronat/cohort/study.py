@@ -105,7 +105,7 @@ def run_participants(source: Path, out: Path, config: StudyConfig, say: Say) -> 
 
     def report(row: Row, tally: Tally) -> None:
         went_wrong = row.is_failure or (row.state == "done" and row.code > 0)  # a report that failed
-        say(progress_line(row, tally, time.monotonic() - begun_s), went_wrong)
+        say(progress_line(row, tally, elapsed_s=time.monotonic() - begun_s), went_wrong)
 
     with open_engine(job, n_workers=sizes.n_workers, scheduler=config.scheduler) as engine:
         if engine.dashboard:
@@ -147,7 +147,7 @@ def _sizes(cohort: Cohort, machine: Machine, config: StudyConfig) -> Sizes:
     return plan_sizes(
         machine,
         {tile_vox: bytes_per_scan(cohort.entries, tile_vox) for tile_vox in TILES},
-        len(cohort.entries),
+        n_scans=len(cohort.entries),
         n_workers=config.n_workers,
         n_threads=config.segment.n_threads,
     )

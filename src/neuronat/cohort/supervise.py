@@ -54,11 +54,11 @@ def attend(seats: Seats, entry: Entry, job: Job) -> Row:
     folder = job.out / entry.folder
     try:
         if _stop_paths(job)[0].exists():
-            return _row(entry, "stopped", STOPPED_CODE, "the run was stopped before it began")
+            return _row(entry, "stopped", code=STOPPED_CODE, message="the run was stopped before it began")
         folder.mkdir(parents=True, exist_ok=True)
         lock = lock_path(folder, entry.stem)
         if not take_lock(lock, job.run):
-            return _row(entry, "busy", BUSY_CODE, f"another run has it ({holder_name(lock)})")
+            return _row(entry, "busy", code=BUSY_CODE, message=f"another run has it ({holder_name(lock)})")
         try:
             log_path(entry, job).unlink(missing_ok=True)
             row, seat = _attempt_all(seat, entry, job, lock)
@@ -134,12 +134,12 @@ def _ask(seat: Seat, entry: Entry, job: Job, lock: Path) -> tuple[Row, Seat]:
         watch = Watch(deadline_s=start_s + job.timeout_s, drop=_stop_paths(job)[1], lock=lock, log=log)
         peak_bytes, verdict = _wait(seat, watch)
         if verdict:
-            row = _dropped(verdict, entry, job, peak_bytes)
+            row = _dropped(verdict, entry, job, peak_bytes=peak_bytes)
             seat = empty_seat(seat, at_once=True)
         else:
-            row, seat = _answer(seat, entry, job, peak_bytes)
+            row, seat = _answer(seat, entry, job, peak_bytes=peak_bytes)
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        row = _row(entry, "killed", KILLED_CODE, describe_death(seat, 0))
+        row = _row(entry, "killed", code=KILLED_CODE, message=describe_death(seat, 0))
         row, seat = replace(row, kind="killed"), empty_seat(seat)
     return replace(row, duration_s=row.duration_s or round(time.monotonic() - start_s, 2)), seat
 
@@ -171,14 +171,14 @@ def _wait(seat: Seat, watch: Watch) -> tuple[int, str]:
     return max(peak_bytes, peak_of(seat)), ""
 
 
-def _answer(seat: Seat, entry: Entry, job: Job, peak_bytes: int) -> tuple[Row, Seat]:
+def _answer(seat: Seat, entry: Entry, job: Job, *, peak_bytes: int) -> tuple[Row, Seat]:
     """Take the answer of a worker that is ready or dead; replace one that has done many scans."""
     if seat.connection is None:
         raise EOFError
     try:
         row = seat.connection.recv()
     except (EOFError, OSError):
-        row = _row(entry, "killed", KILLED_CODE, describe_death(seat, peak_bytes))
+        row = _row(entry, "killed", code=KILLED_CODE, message=describe_death(seat, peak_bytes))
         return replace(row, kind="killed", peak_memory_gb=round(peak_bytes / 1e9, 3)), empty_seat(seat)
     if row.is_failure:
         row = _no_space(replace(row, peak_memory_gb=round(peak_bytes / 1e9, 3) or None), job)
@@ -186,12 +186,14 @@ def _answer(seat: Seat, entry: Entry, job: Job, peak_bytes: int) -> tuple[Row, S
     return row, (empty_seat(seat) if seat.n_done >= job.scans_per_worker else seat)
 
 
-def _dropped(verdict: str, entry: Entry, job: Job, peak_bytes: int) -> Row:
+def _dropped(verdict: str, entry: Entry, job: Job, *, peak_bytes: int) -> Row:
     """Say why waiting for a worker ended."""
     if verdict == "stopped":
-        return _row(entry, "stopped", STOPPED_CODE, "the run was stopped")
+        return _row(entry, "stopped", code=STOPPED_CODE, message="the run was stopped")
     message = f"not done after {job.timeout_s / 60:g} minutes; give more with --timeout, or look at the scan"
-    return replace(_row(entry, "timeout", TIMEOUT_CODE, message), peak_memory_gb=round(peak_bytes / 1e9, 3))
+    return replace(
+        _row(entry, "timeout", code=TIMEOUT_CODE, message=message), peak_memory_gb=round(peak_bytes / 1e9, 3)
+    )
 
 
 def _write_down(row: Row, job: Job) -> None:
@@ -235,5 +237,5 @@ def _names(entry: Entry) -> tuple[str, ...]:
     return (stem, f"{stem}.html", *(file.name for file in files))
 
 
-def _row(entry: Entry, state: str, code: int, message: str) -> Row:
+def _row(entry: Entry, state: str, *, code: int, message: str) -> Row:
     return Row(folder=entry.folder, stem=entry.stem, state=state, code=code, message=message)

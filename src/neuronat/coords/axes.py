@@ -86,12 +86,12 @@ def untangle(
             last += 1
         if last - first > 1:
             n_here = min(last, n_wanted) - first
-            chosen[:, first : first + n_here] = turn_to_axes(vectors[:, first:last], xyz_mm, n_here)
+            chosen[:, first : first + n_here] = turn_to_axes(vectors[:, first:last], xyz_mm, n_wanted=n_here)
         first = last
     return chosen
 
 
-def turn_to_axes(vectors: NDArray[np.floating], xyz_mm: NDArray[np.floating], n_wanted: int) -> NDArray[np.floating]:
+def turn_to_axes(vectors: NDArray[np.floating], xyz_mm: NDArray[np.floating], *, n_wanted: int) -> NDArray[np.floating]:
     """Choose `n_wanted` orthonormal vectors in the span of the columns, nearest to the axes best seen there."""
     projections = correlations(vectors, xyz_mm)
     clearest = np.sort(np.argsort(-np.round((projections**2).sum(axis=0), 3), kind="stable")[:n_wanted])

@@ -41,7 +41,7 @@ class Axis:
         return weight
 
 
-def spatial_axis(n_voxels: int, spacing_mm: float, reach_mm: float) -> Axis:
+def spatial_axis(n_voxels: int, spacing_mm: float, *, reach_mm: float) -> Axis:
     """Lay cells over the voxels of one axis, symmetrically, a whole number of voxels apart.
 
     Parameters
@@ -62,7 +62,7 @@ def spatial_axis(n_voxels: int, spacing_mm: float, reach_mm: float) -> Axis:
 
     Examples
     --------
-    >>> axis = spatial_axis(5, 1.0, 3.0)
+    >>> axis = spatial_axis(5, 1.0, reach_mm=3.0)
     >>> axis.lower.tolist(), axis.upper_share.tolist()
     ([0, 0, 1, 1, 1], [0.0, 0.5, 0.0, 0.5, 1.0])
     """

@@ -88,7 +88,7 @@ def build_lattice(
     lows = [int(along.min(initial=n)) for along, n in zip(voxels, mask.shape, strict=True)]
     places = [along - low for along, low in zip(voxels, lows, strict=True)]
     extents = [int(along.max(initial=0)) + 1 for along in places]
-    axes = [spatial_axis(n, s, reach_mm).at(p) for n, s, p in zip(extents, spacing_mm, places, strict=True)]
+    axes = [spatial_axis(n, s, reach_mm=reach_mm).at(p) for n, s, p in zip(extents, spacing_mm, places, strict=True)]
     axes.append(flat_axis(len(places[0])) if intensities is None else value_axis(intensities, contrast))
     lattice = Lattice(
         shape=(axes[0].n_cells, axes[1].n_cells, axes[2].n_cells, axes[3].n_cells),

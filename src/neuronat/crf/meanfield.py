@@ -163,7 +163,7 @@ def refine_voxels(
         if progress is not None:
             progress(iteration + 1, config.iterations)
     del kernels, memory
-    return join_channels(blocks, order, unary.shape[1])
+    return join_channels(blocks, order, n_channels=unary.shape[1])
 
 
 def require_fitting(
@@ -243,7 +243,7 @@ def split_channels(rows: Floats) -> Floats:
     return blocks
 
 
-def join_channels(blocks: Floats, order: NDArray[np.int64], n_channels: int) -> Floats:
+def join_channels(blocks: Floats, order: NDArray[np.int64], *, n_channels: int) -> Floats:
     """Join the blocks in the given order into (N, C)."""
     rows = np.empty((blocks.shape[1], n_channels), np.float32)
     for b, at in enumerate(order):

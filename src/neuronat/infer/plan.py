@@ -72,18 +72,20 @@ def plan_tiles(mask: NDArray[np.bool_], tile_vox: int) -> list[Tile]:
         if pair[0] * pair[1] * step > tile_vox**3:
             continue
         width = np.insert(np.array(pair), axis, high[axis] - low[axis])
-        columns = itertools.product(*(_ranges(*ends) for ends in zip(low, high, width, strict=True)))
-        ways.append([tile for column in columns for tile in _cut(mask, np.array(column), axis, tile_vox**3, step)])
+        ends = zip(low, high, width, strict=True)
+        columns = itertools.product(*(_ranges(start, stop, width=most) for start, stop, most in ends))
+        cuts = [_cut(mask, np.array(column), axis=axis, most_vox=tile_vox**3, step=step) for column in columns]
+        ways.append([tile for tiles in cuts for tile in tiles])
     return min(ways, key=lambda tiles: _work(np.array([tile.extent for tile in tiles])).sum())
 
 
-def _ranges(low: int, high: int, width: int) -> list[tuple[int, int]]:
+def _ranges(low: int, high: int, *, width: int) -> list[tuple[int, int]]:
     """Divide low..high into nearly equal ranges of at most `width`."""
     n = -(-(high - low) // width)
     return list(itertools.pairwise(int(low + (high - low) * at // n) for at in range(n + 1)))
 
 
-def _cut(mask: NDArray[np.bool_], column: NDArray[np.int64], axis: int, most_vox: int, step: int) -> list[Tile]:
+def _cut(mask: NDArray[np.bool_], column: NDArray[np.int64], *, axis: int, most_vox: int, step: int) -> list[Tile]:
     """Cut a column (3, 2) of the volume across an axis where the fitted tiles together are the least work."""
     first, last = column[axis].tolist()
     cuts = [*range(first, last, step), last]

@@ -98,7 +98,7 @@ def class_probabilities(net: ScanNetwork, features: ScanFeatures, protocol: str)
 
 @torch.inference_mode()
 def merged_probabilities(
-    net: ScanNetwork, features: ScanFeatures, protocol: str, groups: NDArray[np.uint8], n_groups: int
+    net: ScanNetwork, features: ScanFeatures, protocol: str, groups: NDArray[np.uint8], *, n_groups: int
 ) -> NDArray[np.float32]:
     """Return the probabilities of groups of classes, (V, G) float32; `groups` (C,) says which group each class is in.
 

@@ -107,7 +107,7 @@ def plan_tiles(shape: tuple[int, int, int], stride: int, config: TileConfig) -> 
         pieces[axis] += 1
         inner = -(-(shape[axis] - overlap) // pieces[axis])
         edges[axis] = overlap + -(-inner // stride) * stride
-    starts = [_starts(extent, edge, n, stride) for extent, edge, n in zip(shape, edges, pieces, strict=True)]
+    starts = [_starts(extent, edge, n=n, stride=stride) for extent, edge, n in zip(shape, edges, pieces, strict=True)]
     return tuple(
         (slice(i, i + edges[0]), slice(j, j + edges[1]), slice(k, k + edges[2])) for i, j, k in product(*starts)
     )
@@ -184,7 +184,7 @@ def _blended_rows(
                 rows = found
             else:
                 rows = rows if number else torch.zeros(int(mask.sum()), found.shape[1])
-                blend = _blend(tile, tiles, 1)[torch.from_numpy(inside)]
+                blend = _blend(tile, tiles, step=1)[torch.from_numpy(inside)]
                 rows.index_add_(0, torch.from_numpy(row_of[tile][inside]), found.mul_(blend[:, None]))
         progress((number + 1) / len(tiles))
     return rows
@@ -209,7 +209,7 @@ def _blended_scales(
             if len(sums) == index:
                 sums.append(torch.zeros(scale.shape[1], *(extent // step for extent in padded.shape[1:])))
             where = tuple(slice(edge.start // step, edge.stop // step) for edge in tile)
-            sums[index][(slice(None), *where)] += scale[0].cpu() * _blend(tile, tiles, step)
+            sums[index][(slice(None), *where)] += scale[0].cpu() * _blend(tile, tiles, step=step)
         progress((number + 1) / len(tiles))
     return tuple(sums)
 
@@ -220,13 +220,13 @@ def _seen_in(padded: NDArray[np.float32], tile: Tile, device: torch.device) -> T
     return scan.contiguous(memory_format=torch.channels_last_3d)
 
 
-def _blend(tile: Tile, tiles: tuple[Tile, ...], step: int) -> Tensor:
+def _blend(tile: Tile, tiles: tuple[Tile, ...], *, step: int) -> Tensor:
     """Return how much a tile counts at its voxels (i, j, k), at a scale; all tiles together count 1."""
-    i, j, k = (_share(axis, tile, tiles, step) for axis in range(3))
+    i, j, k = (_share(axis, tile, tiles, step=step) for axis in range(3))
     return i[:, None, None] * j[None, :, None] * k[None, None, :]
 
 
-def _share(axis: int, tile: Tile, tiles: tuple[Tile, ...], step: int) -> Tensor:
+def _share(axis: int, tile: Tile, tiles: tuple[Tile, ...], *, step: int) -> Tensor:
     """Return a tile's share of the blend along one axis, at a scale; the shares of all tiles add up to 1."""
     edges = sorted({(t[axis].start, t[axis].stop) for t in tiles})
     end = max(stop for _, stop in edges) // step
@@ -247,7 +247,7 @@ def _ramp(extent: int) -> Tensor:
     return torch.minimum(forth, forth.flip(0))
 
 
-def _starts(extent: int, edge: int, n: int, stride: int) -> Iterator[int]:
+def _starts(extent: int, edge: int, *, n: int, stride: int) -> Iterator[int]:
     """Yield the starts of n tiles of an edge, evenly spread, at multiples of the stride."""
     if n == 1:
         return iter([0])

@@ -147,7 +147,7 @@ def measure_agreement(labels: Mapping[str, LabelMap]) -> Agreement | None:
     for name, protocols in groups.items():
         scheme = load_scheme(name) if name in scheme_names() else by_scheme[name].scheme
         mapped = {one: by_scheme[one].scheme.mapped_ids(by_scheme[one].ids, name) for one in protocols}
-        structures += _compare(mapped, scheme, voxel_volume_mm3(affine))
+        structures += _compare(mapped, scheme, voxel_mm3=voxel_volume_mm3(affine))
         if not shares:
             shares.append(_shares_of_majority(list(mapped.values())))
     first = next(iter(groups))
@@ -213,7 +213,7 @@ def judge_agreement(agreement: Agreement) -> tuple[Finding, ...]:
 
 
 def _compare(
-    mapped: Mapping[str, NDArray[np.int32]], scheme: LabelScheme, voxel_mm3: float
+    mapped: Mapping[str, NDArray[np.int32]], scheme: LabelScheme, *, voxel_mm3: float
 ) -> list[StructureAgreement]:
     """Compare all pairs of protocols, structure by structure."""
     pairs: list[tuple[str, str, NDArray[np.float64], NDArray[np.int64]]] = []

@@ -138,7 +138,7 @@ def _tail(x: Tensor, axis: int, counts: tuple[int, ...]) -> Tensor:
 def _normalize(layer: nn.BatchNorm3d, variants: list[Tensor], counts: tuple[int, ...], *, cells: int) -> list[Tensor]:
     """Batch-normalize all variants with common statistics, then ReLU."""
     if layer.training:
-        mean, variance = _moments(variants, counts, cells)
+        mean, variance = _moments(variants, counts, cells=cells)
         _update_running(layer, mean, variance, n_values=variants[0].numel() // variants[0].shape[1])
     else:
         mean, variance = _running(layer)
@@ -157,7 +157,7 @@ def _running(layer: nn.BatchNorm3d) -> tuple[Tensor, Tensor]:
     return layer.running_mean, layer.running_var
 
 
-def _moments(variants: list[Tensor], counts: tuple[int, ...], cells: int) -> tuple[Tensor, Tensor]:
+def _moments(variants: list[Tensor], counts: tuple[int, ...], *, cells: int) -> tuple[Tensor, Tensor]:
     """Mean and variance per channel, each variant weighted by its share of a patch's `cells`^3 features."""
     mean = torch.zeros((), device=variants[0].device)
     square = torch.zeros((), device=variants[0].device)

@@ -140,7 +140,7 @@ class UNet(nn.Module):
         scores: Tensor = self.heads[protocol](voxels)
         return scores
 
-    def score_deep(self, voxels: Tensor, protocol: str, depth: int) -> Tensor:
+    def score_deep(self, voxels: Tensor, protocol: str, *, depth: int) -> Tensor:
         """Score the classes from coarser features (V, F): depth 0 is the coarsest; only training asks."""
         scores: Tensor = self.deep[protocol][depth](voxels)  # type: ignore[index]
         return scores

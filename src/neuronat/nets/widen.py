@@ -9,7 +9,7 @@ from neuronat.nets.unet import UNet, UNetConfig
 __all__ = ["widened"]
 
 
-def widened(net: UNet, shape: UNetConfig, seed: int) -> UNet:
+def widened(net: UNet, shape: UNetConfig, *, seed: int) -> UNet:
     """Build a network of a shape that scores as `net` does; what it has more is drawn from chance.
 
     Parameters
@@ -47,7 +47,7 @@ def widened(net: UNet, shape: UNetConfig, seed: int) -> UNet:
     own = wide.state_dict()
     for name, value in net.state_dict().items():
         if name in own:
-            _set_in(own[name], value, _columns(name, value, own[name], old.n_coordinates))
+            _set_in(own[name], value, _columns(name, value, own[name], n_coordinates=old.n_coordinates))
     return wide
 
 
@@ -62,7 +62,7 @@ def _set_in(target: Tensor, value: Tensor, columns: Tensor) -> None:
         target[: len(value), columns] = value
 
 
-def _columns(name: str, value: Tensor, target: Tensor, n_coordinates: int) -> Tensor:
+def _columns(name: str, value: Tensor, target: Tensor, *, n_coordinates: int) -> Tensor:
     """Return where the inputs of a layer lie among those of the wider layer: (C,) int64."""
     if value.ndim < 2:
         return torch.arange(0)

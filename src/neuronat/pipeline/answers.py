@@ -99,19 +99,21 @@ def answer_protocols(
     """
     progress("coordinates", 0.0)
     scene = Scene(prepared, brain_coordinates(prepared.mask, prepared.affine), networks.device, config)
-    encoded = {model: encode_scene(model, scene, part_of(progress, 0.05, 0.1)) for model in networks.of_whole_scans}
+    encoded = {
+        model: encode_scene(model, scene, part_of(progress, 0.05, share=0.1)) for model in networks.of_whole_scans
+    }
     for model in encoded:
         if any({name, MERGED_FROM.get(name)} & model.card.template.keys() for name in networks.by_protocol):
-            encoded[model] = with_template(encoded[model], model, scene, part_of(progress, 0.15, 0.05))
+            encoded[model] = with_template(encoded[model], model, scene, part_of(progress, 0.15, share=0.05))
     answers: dict[str, Answer] = {}
     for protocol, model in networks.by_protocol.items():
         if model.whole is None:
             others = [encoded[other] for other in networks.opinions(protocol)]
-            answers[protocol] = answer_patchwise(model, scene, part_of(progress, 0.2, 0.65), others)
+            answers[protocol] = answer_patchwise(model, scene, part_of(progress, 0.2, share=0.65), others)
     decided = {protocol: answer.classes for protocol, answer in answers.items()}
     steps = _in_order(networks, encoded)
     for number, (protocol, model) in enumerate(steps.items()):
-        step = part_of(progress, 0.85 + 0.15 * number / len(steps), 0.15 / len(steps))
+        step = part_of(progress, 0.85 + 0.15 * number / len(steps), share=0.15 / len(steps))
         step(protocol, 0.0)
         if config.has_crf and protocol in model.card.refined:
             answers[protocol] = answer_refined(model, protocol, encoded[model], scene, step)
@@ -154,14 +156,14 @@ def answer_patchwise(model: Model, scene: Scene, progress: Progress, others: Seq
     """
     scheme = next(iter(model.schemes.values()))
     is_best = scene.config.effort == "best"
-    rows = _seen_by(model, scene, part_of(progress, 0.0, 0.4 if is_best else 0.8))
+    rows = _seen_by(model, scene, part_of(progress, 0.0, share=0.4 if is_best else 0.8))
     if is_best:
-        _mix_in(rows, [_seen_mirrored(model, scene, scheme, part_of(progress, 0.4, 0.4))], 0.5, 0.5)
+        _mix_in(rows, [_seen_mirrored(model, scene, scheme, part_of(progress, 0.4, share=0.4))], each=0.5, own=0.5)
     has_template = any(is_informed(other, scheme.name) for other in others)
     if others:
         share = INFORMED_OPINIONS if has_template else OPINIONS
-        _mix_in(rows, (opinion_of(other, scheme) for other in others), share / len(others), 1 - share)
-    finished = _finished(rows, model, scheme, scene, part_of(progress, 0.85, 0.15))
+        _mix_in(rows, (opinion_of(other, scheme) for other in others), each=share / len(others), own=1 - share)
+    finished = _finished(rows, model, scheme, scene, part_of(progress, 0.85, share=0.15))
     return replace(finished, is_informed=has_template)
 
 
@@ -260,7 +262,7 @@ def _seen_mirrored(model: Model, scene: Scene, scheme: LabelScheme, progress: Pr
     return given_back
 
 
-def _mix_in(rows: NDArray[np.float32], others: Iterable[NDArray[np.float32]], each: float, own: float) -> None:
+def _mix_in(rows: NDArray[np.float32], others: Iterable[NDArray[np.float32]], *, each: float, own: float) -> None:
     """Mix other probabilities (N, C) into rows (N, C), by their shares; in place, since all take much memory."""
     rows *= np.float32(own)
     for other in others:

@@ -45,7 +45,9 @@ def run_apart(function: Callable[..., Answer], *arguments: Any, n_threads: int |
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory(prefix="neuronat-") as folder:
-        process = context.Process(target=_answer, args=(sender, Path(folder), n_threads, function, arguments))
+        process = context.Process(
+            target=_answer, args=(sender, Path(folder), function, arguments), kwargs={"n_threads": n_threads}
+        )
         process.start()
         sender.close()
         try:
@@ -70,7 +72,7 @@ def processor_s() -> float:
 
 
 def _answer(
-    sender: Connection, folder: Path, n_threads: int | None, function: Callable[..., Any], arguments: tuple[Any, ...]
+    sender: Connection, folder: Path, function: Callable[..., Any], arguments: tuple[Any, ...], *, n_threads: int | None
 ) -> None:
     """Call the function and send its answer; what C++ prints goes nowhere."""
     tempfile.tempdir = str(folder)

@@ -137,7 +137,7 @@ def _run(job: Job, out: Path, progress: Progress) -> BaselineOutcome:
     taken = {"FusionSeconds": round(fusion_s, 2), "FusionCpuSeconds": round(fusion_cpu_s, 2)}
     sidecar = _sidecar(job, inputs, registered) | taken
     folder = out / job.baseline.method
-    names = _write(job, folder, classes, prepared, inputs.scan.space_code, sidecar)
+    names = _write(job, folder, classes, prepared, space_code=inputs.scan.space_code, sidecar=sidecar)
     hashes = {name: sha256_of(folder / name) for name in names}
     write_marker(marker_path(folder, job.stem), replace(job.wanted, outputs=hashes))
     return BaselineOutcome(
@@ -175,6 +175,7 @@ def _write(
     folder: Path,
     classes: NDArray[np.uint8],
     prepared: PreparedScan,
+    *,
     space_code: int,
     sidecar: Mapping[str, Any],
 ) -> tuple[str, ...]:

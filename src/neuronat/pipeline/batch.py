@@ -168,7 +168,7 @@ def run_task(
             result = with_freesurfer_ids(result)
         extras, report_failure = extras_of(result, config)
         outputs, packed = _write(task, result, config, out, tables or out, extras)
-        notes = _notes(result, config, networks, time.monotonic() - start_s) | {"packed": packed}
+        notes = _notes(result, config, networks, duration_s=time.monotonic() - start_s) | {"packed": packed}
         _mark(task, out, outputs, notes)
     except Exception as error:
         logger.debug("%s failed", task.stem, exc_info=True)
@@ -185,7 +185,7 @@ def run_task(
     )
 
 
-def _notes(result: Result, config: SegmentConfig, networks: Networks, duration_s: float) -> dict[str, Any]:
+def _notes(result: Result, config: SegmentConfig, networks: Networks, *, duration_s: float) -> dict[str, Any]:
     """Return what a marker says beside the hashes."""
     return {
         "verdict": result.verdict,

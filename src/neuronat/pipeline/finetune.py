@@ -119,7 +119,7 @@ def finetune(
     phases = phases_of(tuple(pupils), config, has_fresh=bool(fresh_protocols(model, material)))
     left = budget.max_minutes - (time.monotonic() - began) / 60
     if plan is None:
-        plan = replace(wanted, notes=_iterations(phases, pupils, config, left))
+        plan = replace(wanted, notes=_iterations(phases, pupils, config, minutes=left))
         write_marker(work / PLAN, plan)
     phases = with_iterations(phases, plan.notes)
     for phase in phases:
@@ -129,7 +129,9 @@ def finetune(
     networks = finished_networks(model, material, pupils)
     scores = measure_gain(model, networks, material, work, progress)
     seconds = sum(total_seconds(work / phase.name / "log.jsonl") for phase in phases)
-    card = finished_card(card, phases, seconds, scores, [volume.name for volume in material.held_out])
+    card = finished_card(
+        card, phases, seconds=seconds, scores=scores, held_out=[volume.name for volume in material.held_out]
+    )
     made = _finished_model(card, networks, model, schemes_after(model, material, config))
     save_model(made, out, licence_text=inherited_licence(card, name))
     return Finetuned(
@@ -169,12 +171,12 @@ def _earlier_plan(work: Path, wanted: Marker, *, is_resumed: bool) -> Marker | N
 
 
 def _iterations(
-    phases: list[Phase], pupils: Mapping[str, Pupil], config: FinetuneConfig, minutes: float
+    phases: list[Phase], pupils: Mapping[str, Pupil], config: FinetuneConfig, *, minutes: float
 ) -> Mapping[str, int]:
     """Return how many steps each phase has."""
     if config.iterations:
         return fixed_iterations(phases, config.iterations)
-    return fitted_iterations(phases, pupils, minutes)
+    return fitted_iterations(phases, pupils, minutes=minutes)
 
 
 def _follow(phase: Phase, pupil: Pupil, work: Path, budget: Budget, progress: Progress) -> bool:

@@ -107,7 +107,7 @@ def _recipe(model: Model, config: FinetuneConfig) -> dict[str, Any]:
 
 
 def finished_card(
-    card: ModelCard, phases: Sequence[Phase], seconds: float, scores: Sequence[Score], held_out: Sequence[str]
+    card: ModelCard, phases: Sequence[Phase], *, seconds: float, scores: Sequence[Score], held_out: Sequence[str]
 ) -> ModelCard:
     """Complete a draft by the phases that ran, their seconds, and what was measured on held-out scans.
 

@@ -98,7 +98,7 @@ def make_pupils(model: Model, material: Material, config: FinetuneConfig, device
     for stage in stages:
         start = model.patchwise[stage]
         shape = replace(start.config, n_classes=2 if stage == "foreground" else protocol.scheme.n_classes)
-        net = adapted_network(start, shape, _forgotten(start, fresh, config), config.seed)
+        net = adapted_network(start, shape, _forgotten(start, fresh, config), seed=config.seed)
         if not isinstance(net, DeepNat):
             raise ModelError(f"model {model.name}: stage {stage} is no patchwise network")
         if stage == "foreground" and not fresh and not config.from_scratch:
@@ -120,7 +120,7 @@ def _whole_pupil(model: Model, material: Material, config: FinetuneConfig, devic
         raise ModelError(f"model {model.name}: no network of whole brains")
     classes = {name: scheme.n_classes for name, scheme in schemes_after(model, material, config).items()}
     forgotten = _forgotten(start, fresh_protocols(model, material), config)
-    net = adapted_network(start, replace(start.config, protocols=classes), forgotten, config.seed)
+    net = adapted_network(start, replace(start.config, protocols=classes), forgotten, seed=config.seed)
     if not isinstance(net, UNet):
         raise ModelError(f"model {model.name}: no network of whole brains")
     net.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -170,7 +170,7 @@ def let_learn(pupil: Pupil, phase: Phase) -> None:
     learn_only(pupil.network, pupil.heads if phase.is_heads else ("",))
 
 
-def fitted_iterations(phases: list[Phase], pupils: Mapping[str, Pupil], minutes: float) -> dict[str, int]:
+def fitted_iterations(phases: list[Phase], pupils: Mapping[str, Pupil], *, minutes: float) -> dict[str, int]:
     """Time a few steps of each phase, and say how many fit into the minutes.
 
     Parameters

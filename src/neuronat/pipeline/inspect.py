@@ -112,6 +112,6 @@ def inspect_scan(path: Path, config: SegmentConfig) -> Inspection:
         brain_ml=brain_ml,
         doubts=doubts,
         refusal=refusal,
-        memory_gb=memory_estimate_gb(grid, brain_ml, tile_vox),
+        memory_gb=memory_estimate_gb(grid, brain_ml, tile_vox=tile_vox),
         free_memory_gb=free_memory_bytes() / 1e9,
     )

@@ -38,7 +38,7 @@ def require_memory(volume: Volume, mask: NDArray[np.bool_] | None, reading: Read
     -----
     Source: ours.
     """
-    needed_gb, there_gb = memory_estimate_gb(*_planned(volume, mask), TILES[-1]), _memory_gb()
+    needed_gb, there_gb = memory_estimate_gb(*_planned(volume, mask), tile_vox=TILES[-1]), _memory_gb()
     if needed_gb > there_gb and reading.max_voxels is None:
         raise MemoryShortError(
             f"segmenting needs about {needed_gb:.1f} GB of memory, and {there_gb:.1f} GB are free; "
@@ -71,7 +71,7 @@ def fitting_tile_vox(volume: Volume, mask: NDArray[np.bool_] | None, device: tor
     there_gb, on_device = _memory_gb(), free_device_bytes(device)
     for tile_vox in TILES:
         is_held = on_device is None or _n_seen(_n_brain(brain_ml), tile_vox) * BYTES_ON_DEVICE <= on_device
-        if is_held and memory_estimate_gb(grid, brain_ml, tile_vox) <= there_gb:
+        if is_held and memory_estimate_gb(grid, brain_ml, tile_vox=tile_vox) <= there_gb:
             return tile_vox
     return TILES[-1]
 
@@ -98,7 +98,7 @@ def _memory_gb() -> float:
     return (free_memory_bytes() + held_memory_bytes()) / 1e9
 
 
-def memory_estimate_gb(grid: WorkingGrid, brain_ml: float | None, tile_vox: int = TILES[0]) -> float:
+def memory_estimate_gb(grid: WorkingGrid, brain_ml: float | None, *, tile_vox: int = TILES[0]) -> float:
     """Estimate the peak memory of segmenting by the default models, in GB.
 
     Parameters

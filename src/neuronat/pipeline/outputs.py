@@ -208,8 +208,8 @@ def _write_probabilities(result: Result, protocol: str, stage: Path, file_format
     write_channels(
         stage / f"{name}.{file_format}",
         found.channels(),
-        found.scheme.n_classes,
         result.affine,
+        n_channels=found.scheme.n_classes,
         space_code=result.space_code,
     )
     write_json(stage / f"{name}.json", _sidecar(result, protocol) | {"LabelMap": list(found.scheme.names)})

@@ -142,7 +142,7 @@ def merged_opinion(encoded: Encoded, scheme: LabelScheme) -> NDArray[np.float32]
     """Return the probabilities (N, C) that network and template have in a coarse protocol, merged from the fine one."""
     fine = _informing(encoded, scheme.name)
     groups = merged_classes(encoded.schemes[fine], scheme.name)
-    return merged_probabilities(encoded.net, encoded.features, fine, groups, scheme.n_classes)
+    return merged_probabilities(encoded.net, encoded.features, fine, groups, n_groups=scheme.n_classes)
 
 
 def merged_classes(scheme: LabelScheme, coarse: str) -> NDArray[np.uint8]:

@@ -133,12 +133,12 @@ def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, prog
     Source: [DEEPNAT]; the gates are ours.
     """
     if inputs.mask is None:
-        inputs = _stripped(inputs, networks, part_of(progress, 0.0, 0.1))
+        inputs = _stripped(inputs, networks, part_of(progress, 0.0, share=0.1))
     fitting = fitting_tile_vox(inputs.scan.volume, inputs.mask, networks.device)
     config = replace(config, tile_vox=min(config.tile_vox, fitting))
     progress("preparing", 0.1)
     prepared, doubts = prepare_brain(inputs, config)
-    answers = answer_protocols(prepared, networks, config, part_of(progress, 0.15, 0.83))
+    answers = answer_protocols(prepared, networks, config, part_of(progress, 0.15, share=0.83))
     computed = {
         protocol: BrainProbabilities(
             answers[protocol],

@@ -113,7 +113,7 @@ def no_progress(_step: str, _done: float) -> None:
     """Show nothing."""
 
 
-def part_of(progress: Progress, start: float, share: float) -> Progress:
+def part_of(progress: Progress, start: float, *, share: float) -> Progress:
     """Let a step that counts from 0 to 1 report its share of the whole."""
     return lambda step, done: progress(step, start + share * done)
 

@@ -99,7 +99,7 @@ def train_recipe(path: Path, budget: Budget, progress: Progress, *changes: Mappi
     validation = validate_networks(networks, held_out, protocol, budget.device, progress)
     (folder / "validation.tsv").write_text(validation_table(validation, protocol), encoding="utf-8")
     seconds = sum(total_seconds(folder / stage / "log.jsonl") for stage in recipe.stages)
-    card = make_card(recipe, protocol, n_scans, seconds, mean_dice(validation))
+    card = make_card(recipe, protocol, n_scans=n_scans, seconds=seconds, accuracy=mean_dice(validation))
     model = Model(card, {stage: net.cpu() for stage, net in networks.items()}, {protocol.name: protocol})
     save_model(model, folder / recipe.name, overwrite=True)
     return folder / recipe.name
@@ -198,7 +198,7 @@ def _silent(_line: str, _done: float) -> None:
 
 
 def make_card(
-    recipe: Recipe, protocol: LabelScheme, n_scans: int, seconds: float, accuracy: Mapping[str, float]
+    recipe: Recipe, protocol: LabelScheme, *, n_scans: int, seconds: float, accuracy: Mapping[str, float]
 ) -> ModelCard:
     """Write the card of a trained model; `accuracy` is the mean Dice per held-out scan."""
     spec = {"n_tasks": recipe.network.n_tasks, "coordinates": recipe.network.coordinates}

@@ -91,7 +91,7 @@ def train_whole(recipe: WholeRecipe, path: Path, budget: Budget, progress: Progr
     for protocol, scores in dice.items():
         table = validation_table(scores, material.schemes[protocol])
         (folder / f"validation-{protocol}.tsv").write_text(table, encoding="utf-8")
-    card = make_whole_card(recipe, material, total_seconds(folder / "log.jsonl"), dice)
+    card = make_whole_card(recipe, material, seconds=total_seconds(folder / "log.jsonl"), dice=dice)
     save_model(Model(card, {"whole": net.cpu()}, material.schemes), folder / recipe.name, overwrite=True)
     return folder / recipe.name
 
@@ -169,7 +169,7 @@ def _start(recipe: WholeRecipe, path: Path, material: Material) -> NeuroNet | UN
             return _widened(start, config, recipe, path)
         if not isinstance(start, NeuroNet) or not isinstance(config, NeuroNetConfig):
             raise ConfigError(f"{path.name}: start_from is another kind of network than the recipe's")
-        net = adapted_network(start, config, (), recipe.training.seed)
+        net = adapted_network(start, config, (), seed=recipe.training.seed)
     else:
         torch.manual_seed(recipe.training.seed)
         net = build_network(config)
@@ -181,13 +181,13 @@ def _start(recipe: WholeRecipe, path: Path, material: Material) -> NeuroNet | UN
 def _widened(start: UNet, config: UNetConfig, recipe: WholeRecipe, path: Path) -> UNet:
     """Return a network that begins with the answers of `start`; the error of one that cannot names the recipe."""
     try:
-        return widened(start, config, recipe.training.seed)
+        return widened(start, config, seed=recipe.training.seed)
     except ConfigError as error:
         raise ConfigError(f"{path.name}: start_from: {error}") from error
 
 
 def make_whole_card(
-    recipe: WholeRecipe, material: Material, seconds: float, dice: Mapping[str, Mapping[str, Mapping[int, float]]]
+    recipe: WholeRecipe, material: Material, *, seconds: float, dice: Mapping[str, Mapping[str, Mapping[int, float]]]
 ) -> ModelCard:
     """Write the card of a trained model; `dice` by protocol, held-out scan and structure id."""
     held = ", ".join(volume.name for volume in material.held_out)

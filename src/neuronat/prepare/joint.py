@@ -71,7 +71,7 @@ def fuse_jointly(
 
     reach = config.patch_reach_vox + config.search_reach_vox
     images = [_image(values, reach) for values in grey]
-    labels = [_image(found + 1.0, reach, 1.0) for found in classes]  # ANTs votes for no label 0
+    labels = [_image(found + 1.0, reach, outside=1.0) for found in classes]  # ANTs votes for no label 0
     with private_temporary_files():
         found = ants.joint_label_fusion(
             _image(intensities, reach),
@@ -89,7 +89,7 @@ def fuse_jointly(
     return fused
 
 
-def _image(values: NDArray[Any], margin: int, outside: float = 0.0) -> Any:
+def _image(values: NDArray[Any], margin: int, *, outside: float = 0.0) -> Any:
     """Turn an (I, J, K) array into an image of ANTs, with a margin."""
     import ants
 

@@ -54,7 +54,7 @@ def resample(
             if step[axis, axis] == 1 and offset[axis] == 0 and shape[axis] == values.shape[axis]:
                 continue
             places = offset[axis] + step[axis, axis] * np.arange(shape[axis])
-            weights = _axis_weights(places, values.shape[axis], _sigma(step[axis, axis]), order)
+            weights = _axis_weights(places, values.shape[axis], sigma=_sigma(step[axis, axis]), order=order)
             values = np.ascontiguousarray(np.moveaxis(np.tensordot(weights, values, axes=(1, axis)), 0, axis))
         return values
     smooth = ndimage.gaussian_filter(values, _sigmas(step), mode="nearest")
@@ -131,7 +131,7 @@ def _box_on_target(
     return tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True)), local
 
 
-def _axis_weights(places: NDArray[np.float64], n_source: int, sigma: float, order: Order) -> NDArray[np.float32]:
+def _axis_weights(places: NDArray[np.float64], n_source: int, *, sigma: float, order: Order) -> NDArray[np.float32]:
     """Return the matrix (N, n_source) that samples one axis at N places: the resampling of unit vectors."""
     units = np.pad(np.eye(n_source), ((SPLINE_REACH_VOX, SPLINE_REACH_VOX), (0, 0)), mode="edge")
     if sigma > 0:

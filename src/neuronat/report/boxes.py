@@ -130,7 +130,7 @@ def plan_boxes(comparison: Comparison, metric: str) -> BoxPlan:
 
 
 def placed_boxes(
-    groups: Sequence[Sequence[Sided]], boxes: Sequence[Box | None], position: int, n_methods: int
+    groups: Sequence[Sequence[Sided]], boxes: Sequence[Box | None], *, position: int, n_methods: int
 ) -> tuple[tuple[float, Box], ...]:
     """Return one method's boxes (by structure) in a column, with the height of their middle.
 

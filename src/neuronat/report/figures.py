@@ -99,7 +99,12 @@ def draw_boxplots(comparison: Comparison, *, metric: str = "dice") -> Figure:
             axes.set_xlabel(f"{METRIC_TITLES[metric]}, {len(comparison.scans)} scans")
             _draw_rows(axes, groups)
             for position, boxes in enumerate(plan.boxes):
-                _draw_boxes(axes, placed_boxes(groups, boxes, position, n_methods), 0.67 / n_methods, _colour(position))
+                _draw_boxes(
+                    axes,
+                    placed_boxes(groups, boxes, position=position, n_methods=n_methods),
+                    thickness=0.67 / n_methods,
+                    colour=_colour(position),
+                )
         handles = [Patch(color=_colour(position)) for position in range(n_methods)]
         figure.legend(handles, comparison.methods, loc="outside upper center", ncols=min(n_methods, 4), frameon=False)
     return figure
@@ -225,7 +230,7 @@ def _draw_rows(axes: Axes, groups: Sequence[Sequence[Sided]]) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _draw_boxes(axes: Axes, found: Sequence[tuple[float, Box]], thickness: float, colour: str) -> None:
+def _draw_boxes(axes: Axes, found: Sequence[tuple[float, Box]], *, thickness: float, colour: str) -> None:
     """Draw one method's boxes; values beyond the limits become triangles at the edge."""
     low, high = axes.get_xlim()
     middles = np.array([place for place, _ in found])

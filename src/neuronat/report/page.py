@@ -151,14 +151,16 @@ def _agreement_rows(agreement: Agreement | None) -> list[tuple[str, float, float
 def _protocol_page(content: PageContent, protocol: str, *, is_first: bool) -> ProtocolPage:
     """Draw the slices of one protocol and pair its volumes; only the first gets the whole series."""
     labels = content.labels[protocol]
-    stack = cut_stack(content.image, content.mask, labels, N_SLICES if is_first else 0)
+    stack = cut_stack(content.image, content.mask, labels, n_slices=N_SLICES if is_first else 0)
     window = grey_window(list(stack.middle.values()))
     rows = content.volumes[protocol]
     return ProtocolPage(
         name=protocol,
-        middle=tuple(_picture(plane, labels.scheme, window, MIDDLE_PIXELS) for plane in stack.middle.values()),
+        middle=tuple(
+            _picture(plane, labels.scheme, window, most_pixels=MIDDLE_PIXELS) for plane in stack.middle.values()
+        ),
         series={
-            name: tuple(_picture(plane, labels.scheme, window, SERIES_PIXELS) for plane in planes)
+            name: tuple(_picture(plane, labels.scheme, window, most_pixels=SERIES_PIXELS) for plane in planes)
             for name, planes in stack.series.items()
         },
         rows=pair_volumes(rows),
@@ -168,7 +170,7 @@ def _protocol_page(content: PageContent, protocol: str, *, is_first: bool) -> Pr
     )
 
 
-def _picture(plane: Plane, scheme: LabelScheme, window: tuple[float, float], most_pixels: int) -> Picture:
+def _picture(plane: Plane, scheme: LabelScheme, window: tuple[float, float], *, most_pixels: int) -> Picture:
     """Turn a plane into what the template draws."""
     small = shrink_plane(plane, most_pixels)
     names = dict(zip(scheme.ids, zip(scheme.names, scheme.colours, strict=True), strict=True))

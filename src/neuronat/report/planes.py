@@ -93,7 +93,7 @@ def cut_planes(
         centre_mm = labels_centre_mm(label_map) if label_map else _middle_mm(volume)
     centre = np.rint(xyz_mm_to_ijk(affine, np.array(centre_mm))).astype(int)
     centre = np.clip(centre, 0, np.array(values.shape) - 1)
-    cuts = [_cut(values, ids, affine, axis, int(centre[axis])) for axis in (1, 2, 0)]
+    cuts = [_cut(values, ids, affine, axis=axis, index=int(centre[axis])) for axis in (1, 2, 0)]
     first, second, third = (_flip(plane) if convention == "radiological" else plane for plane in cuts)
     return first, second, third
 
@@ -130,6 +130,7 @@ def _cut(
     values: NDArray[np.float32],
     ids: NDArray[np.integer] | None,
     affine: NDArray[np.float64],
+    *,
     axis: int,
     index: int,
 ) -> Plane:

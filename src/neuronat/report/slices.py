@@ -31,7 +31,7 @@ class Stack:
     series: dict[str, tuple[Plane, ...]]
 
 
-def cut_stack(image: Volume, mask: NDArray[np.bool_], labels: LabelMap, n_slices: int) -> Stack:
+def cut_stack(image: Volume, mask: NDArray[np.bool_], labels: LabelMap, *, n_slices: int) -> Stack:
     """Cut slices in three planes, from one end of the brain to the other, and hide all but the brain.
 
     Parameters

@@ -46,7 +46,7 @@ def draw_thumbnail(image: Volume, mask: NDArray[np.bool_], labels: LabelMap) -> 
     -----
     Source: ours.
     """
-    planes = tuple(cut_stack(image, mask, labels, 0).middle.values())
+    planes = tuple(cut_stack(image, mask, labels, n_slices=0).middle.values())
     window = grey_window(planes)
     return encode_png(np.hstack([_tile(plane, labels.scheme, window) for plane in planes]))
 

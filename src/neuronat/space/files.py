@@ -95,10 +95,10 @@ def read_volume(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Scan:
         stored = load(path, options, _read_forms)
         header, placement = stored.header, stored.placement
         require_contrast(stored.numbers)
-        values, n_mended = mend(grey_values(stored.numbers, header.slope, header.inter))
+        values, n_mended = mend(grey_values(stored.numbers, header.slope, inter=header.inter))
         require_contrast(values)
         warnings = [*stored.warnings, *grid_warnings(placement.affine, values.shape, force=options.force)]
-        warnings += intensity_warnings(values, header.slope, n_mended)
+        warnings += intensity_warnings(values, header.slope, n_mended=n_mended)
         if is_label_like(values):
             if not options.force:
                 raise UnusableInputError("is a label map or a mask; give the T1-weighted scan, or use --force")
@@ -147,7 +147,7 @@ def read_label_map(path: Path, scheme: LabelScheme, options: ReadOptions = DEFAU
     """
     with naming(path):
         stored = load(path, options, _read_forms, is_scan=False)
-        ids = whole_ids(stored.numbers, stored.header.slope, stored.header.inter)
+        ids = whole_ids(stored.numbers, stored.header.slope, inter=stored.header.inter)
         require_known(ids, scheme)
     return LabelMap(ids, stored.placement.affine, scheme)
 
@@ -156,13 +156,13 @@ def read_mask(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Volume:
     """Read a mask as a volume of 0 and 1; LabelError unless the file holds 0 and one other value."""
     with naming(path):
         stored = load(path, options, _read_forms, is_scan=False)
-        mask = inside_mask(stored.numbers, stored.header.slope, stored.header.inter)
+        mask = inside_mask(stored.numbers, stored.header.slope, inter=stored.header.inter)
     return Volume(mask.astype(np.float32), stored.placement.affine)
 
 
 def write_volume(path: Path, volume: Volume, *, space_code: int = 1) -> None:
     """Write grey values as float32 (see `write_channels`)."""
-    head = _head(path, volume.values.shape, "f4", volume.affine, space_code)
+    head = _head(path, volume.values.shape, "f4", volume.affine, space_code=space_code)
     write_image(path, head, [volume.values])
 
 
@@ -170,21 +170,21 @@ def write_label_map(path: Path, labels: LabelMap, *, space_code: int = 1) -> Non
     """Write ids in the smallest integer type that holds those of the scheme (see `write_channels`)."""
     ids = (int(labels.ids.min()), int(labels.ids.max()), *labels.scheme.ids)
     stored_type = smallest_type(min(ids), max(ids))
-    head = _head(path, labels.ids.shape, stored_type, labels.affine, space_code)
+    head = _head(path, labels.ids.shape, stored_type, labels.affine, space_code=space_code)
     write_image(path, head, [labels.ids])
 
 
 def write_mask(path: Path, mask: NDArray[np.bool_], affine: NDArray[np.float64], *, space_code: int = 1) -> None:
     """Write an (I, J, K) mask as uint8, 0 and 1 (see `write_channels`)."""
-    write_image(path, _head(path, mask.shape, "u1", affine, space_code), [mask])
+    write_image(path, _head(path, mask.shape, "u1", affine, space_code=space_code), [mask])
 
 
 def write_channels(
     path: Path,
     channels: Iterable[NDArray[np.float32]],
-    n_channels: int,
     affine: NDArray[np.float64],
     *,
+    n_channels: int,
     space_code: int = 1,
 ) -> None:
     """Write (I, J, K) channels as they come into one 4D float32 image; only one is in memory at a time.
@@ -195,10 +195,10 @@ def write_channels(
         Its ending decides on the format: `.nii.gz`, `.nii`, `.mgz` or `.mgh`.
     channels : iterable of (I, J, K) float32
         At least one.
-    n_channels : int
-        How many will come.
     affine : (4, 4) float64
         Voxel to world mm, RAS+; kept bit for bit if it came from a NIfTI file.
+    n_channels : int
+        How many will come.
     space_code : int
         NIfTI code of the world space: `Scan.space_code`.
 
@@ -215,7 +215,7 @@ def write_channels(
     """
     rest = iter(channels)
     first = next(rest)
-    head = _head(path, (*first.shape, n_channels), "f4", affine, space_code)
+    head = _head(path, (*first.shape, n_channels), "f4", affine, space_code=space_code)
     write_image(path, head, chain([first], rest))
 
 
@@ -245,7 +245,9 @@ def _read_forms(head: bytes, header: RawHeader) -> tuple[Forms, tuple[str, ...]]
     return forms, logged
 
 
-def _head(path: Path, shape: tuple[int, ...], stored_type: str, affine: NDArray[np.float64], space_code: int) -> bytes:
+def _head(
+    path: Path, shape: tuple[int, ...], stored_type: str, affine: NDArray[np.float64], *, space_code: int
+) -> bytes:
     """Return a fresh header, up to the first voxel, in the format that the name asks for."""
     if output_format(path) == "mgh":
         image = MGHImage(np.broadcast_to(np.zeros((), stored_type), shape), affine)
@@ -260,11 +262,11 @@ def _head(path: Path, shape: tuple[int, ...], stored_type: str, affine: NDArray[
     fields.set_slope_inter(1, 0)
     fields["descrip"] = f"neuronat {__version__}".encode()
     fields["vox_offset"] = fields.single_vox_offset
-    _set_forms(fields, affine, space_code)
+    _set_forms(fields, affine, space_code=space_code)
     return bytes(fields.binaryblock) + bytes(4)
 
 
-def _set_forms(fields: Any, affine: NDArray[np.float64], space_code: int) -> None:
+def _set_forms(fields: Any, affine: NDArray[np.float64], *, space_code: int) -> None:
     """Write one affine into both forms, so that it reads back bit for bit wherever it came from a file.
 
     A sform holds 32-bit numbers. An affine that does not fit them came from a qform: if the qform gives it

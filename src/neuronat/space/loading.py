@@ -103,9 +103,9 @@ def load(path: Path, options: ReadOptions, read_forms: FormReader, *, is_scan: b
         )
     n_frame_bytes = header.n_frame_voxels * header.dtype.itemsize
     start = header.offset + frame * n_frame_bytes
-    content = read_range(image_path, start, start + n_frame_bytes, header.n_declared_bytes)
+    content = read_range(image_path, start, stop=start + n_frame_bytes, n_declared=header.n_declared_bytes)
     if head_path != image_path:
-        read_range(head_path, 0, 0, len(head))
+        read_range(head_path, 0, stop=0, n_declared=len(head))
     return Stored(
         numbers=np.frombuffer(content, header.dtype).reshape(shape, order="F"),
         header=header,

@@ -72,7 +72,7 @@ def read_head(path: Path, n_bytes: int) -> bytes:
     return head[:n_bytes]
 
 
-def read_range(path: Path, start: int, stop: int, n_declared: int) -> bytearray:
+def read_range(path: Path, start: int, *, stop: int, n_declared: int) -> bytearray:
     """Return bytes `start` to `stop` of the content, after checking all of it.
 
     Parameters
@@ -99,7 +99,7 @@ def read_range(path: Path, start: int, stop: int, n_declared: int) -> bytearray:
     Source: ours.
     """
     if not is_gzip(path):
-        return _read_plain(path, start, stop, n_declared)
+        return _read_plain(path, start, stop=stop, n_declared=n_declared)
     kept = bytearray()
     position = 0
     is_complete = True
@@ -138,7 +138,7 @@ def _gunzip(stream: BinaryIO) -> Iterator[bytes]:
         raise EOFError
 
 
-def _read_plain(path: Path, start: int, stop: int, n_declared: int) -> bytearray:
+def _read_plain(path: Path, start: int, *, stop: int, n_declared: int) -> bytearray:
     """Read part of a file that is not compressed; it must be as long as declared."""
     n_bytes = path.stat().st_size
     if n_bytes < n_declared:

@@ -33,7 +33,7 @@ ID_LIMIT = 2**31
 NEARLY_ZERO = 1e-6  # of the other value: what the 32-bit scaling of a header leaves of 0
 
 
-def grey_values(stored: NDArray[Any], slope: float, inter: float) -> NDArray[np.float32]:
+def grey_values(stored: NDArray[Any], slope: float, *, inter: float) -> NDArray[np.float32]:
     """Return `stored * slope + inter` as float32, computed in double precision, slice by slice."""
     values = np.empty(stored.shape, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -128,7 +128,7 @@ def is_label_like(values: NDArray[np.float32]) -> bool:
     return n_inside == 0 or n_equal > LABEL_NEIGHBOUR_SHARE * n_inside
 
 
-def intensity_warnings(values: NDArray[np.float32], slope: float, n_mended: int) -> tuple[str, ...]:
+def intensity_warnings(values: NDArray[np.float32], slope: float, *, n_mended: int) -> tuple[str, ...]:
     """Return what is odd about grey values: mended voxels, negative values, a negative factor."""
     warnings = []
     if n_mended:
@@ -140,7 +140,7 @@ def intensity_warnings(values: NDArray[np.float32], slope: float, n_mended: int)
     return tuple(warnings)
 
 
-def whole_ids(stored: NDArray[Any], slope: float, inter: float) -> NDArray[np.int32]:
+def whole_ids(stored: NDArray[Any], slope: float, *, inter: float) -> NDArray[np.int32]:
     """Return label ids from stored numbers, exactly.
 
     Parameters
@@ -195,7 +195,7 @@ def _require_32_bits(*ends: Any) -> None:
         raise LabelError(f"ids from {low} to {high} do not fit 32 bits; give a label map")
 
 
-def inside_mask(stored: NDArray[Any], slope: float, inter: float) -> NDArray[np.bool_]:
+def inside_mask(stored: NDArray[Any], slope: float, *, inter: float) -> NDArray[np.bool_]:
     """Return where a mask is not 0, whatever its other value: whole, a fraction, or scaled by its header.
 
     Parameters
@@ -221,7 +221,7 @@ def inside_mask(stored: NDArray[Any], slope: float, inter: float) -> NDArray[np.
 
     Examples
     --------
-    >>> inside_mask(np.array([[[0, 255]]], np.uint8), 0.003921569, 0.0).tolist()
+    >>> inside_mask(np.array([[[0, 255]]], np.uint8), 0.003921569, inter=0.0).tolist()
     [[[False, True]]]
     """
     wanted = "a mask holds 0 outside and one other value inside; give a mask"

@@ -70,7 +70,7 @@ def composite(specimen: Specimen, head: LabelMap, generator: torch.Generator) ->
     inside = ndimage.gaussian_filter(larger.mask.astype(np.float32), BORDER_VOX)
     values = inside * larger.volume.values + (1 - inside) * painted
     i, j, k = values.shape
-    shading = smooth_noise(1, max(i, j, k), 2, generator)[0, :i, :j, :k].numpy().clip(-2, 2)
+    shading = smooth_noise(1, max(i, j, k), generator, knots=2)[0, :i, :j, :k].numpy().clip(-2, 2)
     shaded = (values * np.exp(np.float32(SHADING / 2) * shading)).astype(np.float32)
     return replace(larger, volume=Volume(shaded, larger.volume.affine), is_raw=True)
 

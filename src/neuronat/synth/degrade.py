@@ -59,7 +59,7 @@ def degrade(image: Tensor, config: DegradeConfig, generator: torch.Generator) ->
         image = _thick_slices(image, config.slice_vox, generator)
     image = image.clamp(min=1e-4) ** torch.exp(uniform(-config.gamma, config.gamma, generator))
     strength = float(uniform(0, config.bias, generator))
-    image = image * torch.exp(strength * smooth_noise(1, extent, 2, generator)[0])
+    image = image * torch.exp(strength * smooth_noise(1, extent, generator, knots=2)[0])
     image = image * torch.exp(uniform(-config.gain, config.gain, generator))
     level = float(uniform(0, 1, generator)) ** 2 * config.noise
     noise = torch.randn(image.shape, generator=generator, device=image.device)

@@ -31,12 +31,12 @@ class DeformConfig:
                 raise ConfigError(f"DeformConfig.{name} must be at least 0; got {value!r}")
 
 
-def uniform(low: float, high: float, generator: torch.Generator, n: int = 1) -> Tensor:
+def uniform(low: float, high: float, generator: torch.Generator, *, n: int = 1) -> Tensor:
     """Draw n numbers evenly from [low, high)."""
     return low + (high - low) * torch.rand(n, generator=generator, device=generator.device)
 
 
-def smooth_noise(n_channels: int, extent: int, knots: int, generator: torch.Generator) -> Tensor:
+def smooth_noise(n_channels: int, extent: int, generator: torch.Generator, *, knots: int) -> Tensor:
     """Return (F, E, E, E) noise of deviation about 1 that varies over 1/knots of the extent.
 
     Notes
@@ -95,7 +95,7 @@ def random_places(
     if config.bending_vox:
         knots = int(torch.randint(2, 7, (1,), generator=generator, device=generator.device))
         strength = float(uniform(0, config.bending_vox, generator)) / knots * 2
-        places += strength * smooth_noise(3, extent, knots, generator)
+        places += strength * smooth_noise(3, extent, generator, knots=knots)
     return places
 
 
@@ -115,16 +115,16 @@ def interpolate(channels: Tensor, places: Tensor) -> Tensor:
 def _random_matrix(config: DeformConfig, generator: torch.Generator) -> Tensor:
     """Draw a (3, 3) matrix: turn, scale, shear."""
     matrix = torch.eye(3, device=generator.device)
-    angles = uniform(-1, 1, generator, 3) * math.radians(config.rotation_degrees)
+    angles = uniform(-1, 1, generator, n=3) * math.radians(config.rotation_degrees)
     for axis, angle in enumerate(angles.tolist()):
         a, b = (axis + 1) % 3, (axis + 2) % 3
         turn = torch.eye(3, device=generator.device)
         turn[a, a] = turn[b, b] = math.cos(angle)
         turn[a, b], turn[b, a] = -math.sin(angle), math.sin(angle)
         matrix = turn @ matrix
-    scale = 1 + (uniform(-1, 1, generator) + 0.4 * uniform(-1, 1, generator, 3)) * config.scaling / 1.4
+    scale = 1 + (uniform(-1, 1, generator) + 0.4 * uniform(-1, 1, generator, n=3)) * config.scaling / 1.4
     shear = torch.eye(3, device=generator.device)
-    shear[0, 1], shear[0, 2], shear[1, 2] = uniform(-config.shear, config.shear, generator, 3).tolist()
+    shear[0, 1], shear[0, 2], shear[1, 2] = uniform(-config.shear, config.shear, generator, n=3).tolist()
     return matrix @ shear @ torch.diag(scale)
 
 

@@ -62,7 +62,9 @@ def lesion_sites(names: Sequence[str]) -> LesionSites:
     return LesionSites(*(torch.tensor(found, dtype=torch.int64) for found in (white, ventricles)))
 
 
-def add_lesions(images: Tensor, classes: Tensor, sites: LesionSites, most: float, generator: torch.Generator) -> Tensor:
+def add_lesions(
+    images: Tensor, classes: Tensor, sites: LesionSites, generator: torch.Generator, *, most: float
+) -> Tensor:
     """Darken spots of white matter, in some scans those beside the ventricles above all.
 
     Parameters
@@ -73,10 +75,10 @@ def add_lesions(images: Tensor, classes: Tensor, sites: LesionSites, most: float
         Class of each voxel.
     sites : LesionSites
         Which classes are white matter and ventricles; without white matter nothing changes.
-    most : float
-        The largest share of its grey value that a lesion loses.
     generator : torch.Generator
         Source of chance.
+    most : float
+        The largest share of its grey value that a lesion loses.
 
     Returns
     -------
@@ -88,9 +90,9 @@ def add_lesions(images: Tensor, classes: Tensor, sites: LesionSites, most: float
     """
     n, extent = len(images), images.shape[-1]
     knots = int(torch.randint(*KNOTS, (1,), generator=generator, device=generator.device)) * extent / 64
-    spots = smooth_noise(n, extent, max(2, round(knots)), generator)
+    spots = smooth_noise(n, extent, generator, knots=max(2, round(knots)))
     pull, level, loss = (
-        uniform(low, high, generator, n).view(-1, 1, 1, 1)
+        uniform(low, high, generator, n=n).view(-1, 1, 1, 1)
         for low, high in ((0, MOST_PULL), LEVELS, (0.1, max(0.1, most)))
     )
     near = pull * _closeness(torch.isin(classes, sites.ventricles))
@@ -140,7 +142,7 @@ def lesioned(specimen: Specimen, share: float, generator: torch.Generator) -> Sp
     i, j, k = specimen.mask.shape
     extent = max(i, j, k)
     knots = max(2, round(extent * float(max(spacing)) / (2 * SPOT_MM)))
-    noise = smooth_noise(1, extent, knots, generator)[0, :i, :j, :k].numpy()
+    noise = smooth_noise(1, extent, generator, knots=knots)[0, :i, :j, :k].numpy()
     likely = np.where(is_white, noise - distance / REACH_MM, -np.inf)
     lesions = np.zeros(specimen.mask.shape, np.float32)
     lesions.flat[np.argsort(likely, axis=None)[likely.size - round(share * int(is_white.sum())) :]] = 1

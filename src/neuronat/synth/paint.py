@@ -62,8 +62,8 @@ def palette(ids: tuple[int, ...], share_wild: float, generator: torch.Generator)
     outside = torch.tensor([i >= FIRST_OUTSIDE for i in ids], device=generator.device)
     means = usual * torch.exp(spread * torch.where(outside, 0.4, 0.1)) + 0.02 * spread.roll(1).abs()
     if is_wild:
-        means = uniform(0, 1.2, generator, len(ids))
-    textures = uniform(0.005, 0.06, generator, len(ids)) * (1 + 2 * outside.float())
+        means = uniform(0, 1.2, generator, n=len(ids))
+    textures = uniform(0.005, 0.06, generator, n=len(ids)) * (1 + 2 * outside.float())
     position = {i: p for p, i in enumerate(ids)}
     for left, right in TWINS.items():
         if left in position and right in position:
@@ -81,7 +81,7 @@ def paint(labels: Tensor, means: Tensor, textures: Tensor, generator: torch.Gene
     Source: ours. Fine noise is blurred with the borders, which gives partial volumes; slow noise makes tissue uneven.
     """
     fine = torch.randn(labels.shape, generator=generator, device=labels.device)
-    slow = smooth_noise(1, labels.shape[0], 8, generator)[0]
+    slow = smooth_noise(1, labels.shape[0], generator, knots=8)[0]
     index = labels.long()
     image = means[index] + textures[index] * (1.5 * fine + slow)
     return blurred(image, float(uniform(0.4, 0.8, generator))).clamp(min=0)
@@ -125,6 +125,6 @@ def clutter(image: Tensor, is_outside: Tensor, generator: torch.Generator) -> Te
     Source: ours.
     """
     knots = int(torch.randint(6, 18, (1,), generator=generator, device=generator.device))
-    patch = smooth_noise(N_PATCHES, image.shape[0], knots, generator).argmax(0)
-    factors = torch.exp(uniform(-1.2, 0.6, generator, N_PATCHES))
+    patch = smooth_noise(N_PATCHES, image.shape[0], generator, knots=knots).argmax(0)
+    factors = torch.exp(uniform(-1.2, 0.6, generator, n=N_PATCHES))
     return torch.where(is_outside, image * blurred(factors[patch], 0.5), image)

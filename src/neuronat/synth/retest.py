@@ -54,7 +54,7 @@ def retest(specimen: Specimen, change: str, generator: torch.Generator) -> Speci
         raise ConfigError(f"change {change!r} is not known; known are {', '.join(CHANGES)}")
     x, y, z = torch.randn(3, generator=generator).tolist()
     spacing = spacing_mm(specimen.volume.affine)
-    signs = torch.where(uniform(-1, 1, generator, 3) < 0, -1.0, 1.0).tolist()
+    signs = torch.where(uniform(-1, 1, generator, n=3) < 0, -1.0, 1.0).tolist()
     a, b, c = (SHIFT_VOX * sign * float(mm) for sign, mm in zip(signs, spacing, strict=True))
     again = specimen
     if change in ("turn", "shift", "resample", "all"):

@@ -170,8 +170,8 @@ def _largest_share(ids: NDArray[np.integer], places: NDArray[np.float32]) -> NDA
     for index, source, target in zip(found.tolist(), sources, targets, strict=True):
         if target is None:
             continue
-        box = _grown(target, nearest.shape, MARGIN_VOX)
-        near = _grown(source, ids.shape, 1)
+        box = _grown(target, nearest.shape, margin_vox=MARGIN_VOX)
+        near = _grown(source, ids.shape, margin_vox=1)
         start = np.array([edge.start for edge in near], np.float32).reshape(3, 1, 1, 1)
         share = ndimage.map_coordinates(
             (ids[near] == index).astype(np.float32), places[(slice(None), *box)] - start, order=1
@@ -182,7 +182,7 @@ def _largest_share(ids: NDArray[np.integer], places: NDArray[np.float32]) -> NDA
     return best
 
 
-def _grown(box: tuple[slice, ...], shape: tuple[int, ...], margin_vox: int) -> tuple[slice, ...]:
+def _grown(box: tuple[slice, ...], shape: tuple[int, ...], *, margin_vox: int) -> tuple[slice, ...]:
     """Widen a box, within the array."""
     return tuple(
         slice(max(edge.start - margin_vox, 0), min(edge.stop + margin_vox, n))

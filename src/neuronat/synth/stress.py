@@ -165,7 +165,7 @@ def other_position(
 def shaded(specimen: Specimen, strength: float, generator: torch.Generator, *, knots: int = 2) -> Specimen:
     """Multiply by a smooth field that varies in the brain from exp(-strength) to exp(strength)."""
     i, j, k = specimen.mask.shape
-    field = smooth_noise(1, max(i, j, k), knots, generator)[0, :i, :j, :k].numpy()
+    field = smooth_noise(1, max(i, j, k), generator, knots=knots)[0, :i, :j, :k].numpy()
     low, high = field[specimen.mask].min(), field[specimen.mask].max()
     exponent = np.float32(strength) * (2 * (field - low) / max(high - low, np.float32(1e-6)) - 1).clip(-1, 1)
     return _with_values(specimen, specimen.volume.values * np.exp(exponent))
@@ -199,13 +199,13 @@ def thick(specimen: Specimen, n_joined: int = 3) -> Specimen:
     """
     affine = specimen.volume.affine
     axis = int(np.abs(affine[2, :3] / spacing_mm(affine)).argmax())
-    values = _joined(specimen.volume.values, axis, n_joined).mean(-1)
-    inside = _joined(specimen.mask, axis, n_joined).mean(-1) >= 0.5
+    values = _joined(specimen.volume.values, axis, n_joined=n_joined).mean(-1)
+    inside = _joined(specimen.mask, axis, n_joined=n_joined).mean(-1) >= 0.5
     coarse = affine.copy()
     coarse[:3, 3] += affine[:3, axis] * (n_joined - 1) / 2
     coarse[:3, axis] *= n_joined
-    ids = _most_frequent(_joined(specimen.labels.ids, axis, n_joined))
-    tissue = _most_frequent(_joined(specimen.tissue, axis, n_joined))
+    ids = _most_frequent(_joined(specimen.labels.ids, axis, n_joined=n_joined))
+    tissue = _most_frequent(_joined(specimen.tissue, axis, n_joined=n_joined))
     return replace(
         specimen,
         volume=Volume(values.astype(np.float32), coarse),
@@ -281,7 +281,7 @@ def _turn(degrees: float, axis: tuple[float, float, float]) -> NDArray[np.float6
     return turn
 
 
-def _joined(values: NDArray[np.generic], axis: int, n_joined: int) -> NDArray[np.generic]:
+def _joined(values: NDArray[np.generic], axis: int, *, n_joined: int) -> NDArray[np.generic]:
     """Put the slices that become one side by side in a last axis; the last slices are repeated if some lack."""
     n = values.shape[axis]
     widths = [(0, 0)] * 3

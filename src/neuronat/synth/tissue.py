@@ -60,13 +60,13 @@ def vary_tissue(image: Tensor, tissue: Tensor, config: TissueConfig, generator: 
     """
     if float(uniform(0, 1, generator)) < config.share_varied:
         widest = torch.tensor([0.0, config.fluid, config.grey, config.white], device=image.device)
-        change = widest * uniform(-1, 1, generator, 4)
+        change = widest * uniform(-1, 1, generator, n=4)
         image = (image + blurred(change[tissue.long()], 0.6)).clamp(min=0.01) * (image > 0)
     return image
 
 
 def vary_structures(
-    images: Tensor, classes: Tensor, partners: Tensor, spread: float, generator: torch.Generator
+    images: Tensor, classes: Tensor, partners: Tensor, generator: torch.Generator, *, spread: float
 ) -> Tensor:
     """Make each structure of a scan a little brighter or darker.
 
@@ -78,10 +78,10 @@ def vary_structures(
         Which structure a voxel belongs to; background, class 0, stays as it is.
     partners : (C,) int64
         Class of each class's left/right partner, which changes alike.
-    spread : float
-        Standard deviation of the logarithm of the factors, at the most: each scan draws its own below it.
     generator : torch.Generator
         Source of chance.
+    spread : float
+        Standard deviation of the logarithm of the factors, at the most: each scan draws its own below it.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def vary_structures(
     """
     n_classes = len(partners)
     drawn = torch.randn(len(images), n_classes, generator=generator, device=images.device)
-    drawn = drawn.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS) * uniform(0, spread, generator, len(images))[:, None]
+    drawn = drawn.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS) * uniform(0, spread, generator, n=len(images))[:, None]
     drawn = drawn[:, torch.minimum(partners, torch.arange(n_classes, device=partners.device))]
     drawn[:, 0] = 0
     logarithms = drawn.gather(1, classes.flatten(1).long()).view(images.shape)

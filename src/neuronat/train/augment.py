@@ -73,9 +73,9 @@ def vary_blocks(
     if classes is None:
         return block
     if config.structure:
-        images = vary_structures(images, classes, mirrored_classes, config.structure, generator)
+        images = vary_structures(images, classes, mirrored_classes, generator, spread=config.structure)
     if config.lesion and sites is not None and float(uniform(0, 1, generator)) < SHARE_LESIONED:
-        images = add_lesions(images, classes, sites, config.lesion, generator)
+        images = add_lesions(images, classes, sites, generator, most=config.lesion)
     return replace(block, intensities=images[:, None])
 
 
@@ -113,7 +113,9 @@ def augment_blocks(
         return (torch.rand(n_blocks, *shape, generator=generator, device=device) * 2 - 1) * width
 
     n_flipped = int((torch.rand(n_blocks, generator=generator, device=device) < config.flip).sum())
-    block = _join(mirror_blocks(_part(block, 0, n_flipped), mirrored_classes, offsets), _part(block, n_flipped, None))
+    block = _join(
+        mirror_blocks(_part(block, 0, stop=n_flipped), mirrored_classes, offsets), _part(block, n_flipped, stop=None)
+    )
     x = block.intensities
     inside = x > 0
     x = _nudge(x, spread(config.jitter_vox, 3))
@@ -149,7 +151,7 @@ def _nudge(x: Tensor, shifts_vox: Tensor) -> Tensor:
     return x
 
 
-def _part(block: Block, start: int, stop: int | None) -> Block:
+def _part(block: Block, start: int, *, stop: int | None) -> Block:
     """Take the blocks start..stop of a batch."""
     return Block(*(x[start:stop] for x in (block.intensities, block.labels, block.coordinates, block.eligible)))
 

@@ -28,7 +28,7 @@ class TrainingState:
     average: AveragedModel | None = None
 
 
-def save_checkpoint(folder: Path, state: TrainingState, iteration: int) -> Path:
+def save_checkpoint(folder: Path, state: TrainingState, *, iteration: int) -> Path:
     """Write the state after `iteration` steps to `folder`, drop all but the last two, and return the path."""
     path = folder / f"checkpoint-{iteration:07d}.pt"
     content = {

@@ -150,7 +150,7 @@ def follow_course(net: Network, exercise: Exercise, config: TrainConfig, course:
         is_over = team.agree(time.monotonic() - started > 60 * course.max_minutes)
         is_due = is_over or done == config.iterations or time.monotonic() - saved > course.checkpoint_every_s
         if is_due and team.is_first:
-            save_checkpoint(course.folder, state, done)
+            save_checkpoint(course.folder, state, iteration=done)
             saved = time.monotonic()
         if course.validate and course.validate_every and done % course.validate_every == 0:
             _log_validation(course, done, _best(net, average))
@@ -159,7 +159,7 @@ def follow_course(net: Network, exercise: Exercise, config: TrainConfig, course:
     return done >= config.iterations
 
 
-def seconds_per_step(net: nn.Module, exercise: Exercise, config: TrainConfig, n_steps: int = 3) -> float:
+def seconds_per_step(net: nn.Module, exercise: Exercise, config: TrainConfig, *, n_steps: int = 3) -> float:
     """Time a few steps without making one, so that a training can be fitted into the minutes there are.
 
     Parameters

@@ -143,7 +143,7 @@ def draw_crop(source: CropSource, config: CropConfig, generator: torch.Generator
         spoilt = _scaled(spoilt, config.brightness, generator)
     voxels = _draw_voxels(nearest(volume.near, places) > 0, config, generator)
     if config.n_balanced:
-        voxels = torch.cat([voxels, _draw_balanced(maps, source, config.n_balanced, generator)])
+        voxels = torch.cat([voxels, _draw_balanced(maps, source, generator, n_voxels=config.n_balanced)])
     classes = {"brain": mask.flatten()[voxels].long()}
     for protocol, tables in source.tables.items():
         if known := [name for name in tables if name in maps]:
@@ -159,14 +159,14 @@ def _places(
 ) -> Tensor:
     """Draw where a crop lies and how it is bent and aged: (3, E, E, E)."""
     reach = config.reach + 0.07 * is_raw
-    centre = volume.centre + uniform(-reach, reach, generator, 3) * volume.extents
+    centre = volume.centre + uniform(-reach, reach, generator, n=3) * volume.extents
     places = random_places(
         centre, config.extent, config.deform, generator, is_mirrored=is_mirrored, step_vox=config.step_vox
     )
     if volume.ageing is not None and config.ageing_vox and float(uniform(0, 1, generator)) < 0.6:
         coarse = places[:, ::2, ::2, ::2]
         fields = interpolate(volume.ageing, coarse / 2)
-        ventricles, sulci = uniform(-0.15, 1, generator, 2).tolist()
+        ventricles, sulci = uniform(-0.15, 1, generator, n=2).tolist()
         moves = config.ageing_vox * (ventricles * fields[:3] + 0.3 * sulci * fields[3:])
         places = places + functional.interpolate(moves[None], size=places.shape[1:], mode="trilinear")[0]
     return places
@@ -187,13 +187,14 @@ def _coordinates(
     found = interpolate(volume.coordinates, places)
     if is_mirrored:
         found[list(LEFT_RIGHT_CHANNELS)] *= -1
-    shift = config.coordinate_noise * uniform(-1, 1, generator, len(found))
+    shift = config.coordinate_noise * uniform(-1, 1, generator, n=len(found))
     return (found + shift.view(-1, 1, 1, 1)) * mask
 
 
 def _misjudged(mask: Tensor, generator: torch.Generator) -> Tensor:
     """Move the border of an (E, E, E) bool mask by up to about two voxels, here out and there in."""
-    level = 0.5 - 0.3 * float(uniform(-0.4, 1, generator)) - 0.12 * smooth_noise(1, mask.shape[0], 6, generator)[0]
+    middle = 0.5 - 0.3 * float(uniform(-0.4, 1, generator))
+    level = middle - 0.12 * smooth_noise(1, mask.shape[0], generator, knots=6)[0]
     return blurred(mask.float(), 2.0) > level.clamp(0.05, 0.95)
 
 
@@ -232,10 +233,10 @@ def _with_other_structures(
     images, classes = grey[None], tables[known[0]][maps[known[0]].long()][None]
     if config.structure_spread:
         partners = source.mirrored[config.structures]
-        images = vary_structures(images, classes, partners, config.structure_spread, generator)
+        images = vary_structures(images, classes, partners, generator, spread=config.structure_spread)
     sites = source.sites.get(config.structures)
     if sites is not None and float(uniform(0, 1, generator)) < config.tissue.share_lesioned:
-        images = add_lesions(images, classes, sites, config.tissue.lesion, generator)
+        images = add_lesions(images, classes, sites, generator, most=config.tissue.lesion)
     return images[0]
 
 
@@ -248,7 +249,7 @@ def _set_into_head(
     generator: torch.Generator,
 ) -> Tensor:
     """Paint skull, scalp and fluid of a head around a stripped brain, the head scaled to the brain's box."""
-    scale = head.extents / volume.extents * (1 + 0.03 * uniform(-1, 1, generator, 3))
+    scale = head.extents / volume.extents * (1 + 0.03 * uniform(-1, 1, generator, n=3))
     there = head.centre.view(3, 1, 1, 1) + (places - volume.centre.view(3, 1, 1, 1)) * scale.view(3, 1, 1, 1)
     labels = nearest(head.maps["wholehead"], there).long()
     ids = torch.tensor(source.head_ids, device=labels.device)
@@ -280,7 +281,9 @@ def _draw_voxels(is_near: Tensor, config: CropConfig, generator: torch.Generator
     return torch.cat([inside, anywhere])
 
 
-def _draw_balanced(maps: Mapping[str, Tensor], source: CropSource, n_voxels: int, generator: torch.Generator) -> Tensor:
+def _draw_balanced(
+    maps: Mapping[str, Tensor], source: CropSource, generator: torch.Generator, *, n_voxels: int
+) -> Tensor:
     """Draw flat voxel indices so that the classes of the first known protocol are equally frequent."""
     for tables in source.tables.values():
         for name, table in ((n, t) for n, t in tables.items() if n in maps):

@@ -118,10 +118,10 @@ def draw_anchors(candidates: Candidates, n_blocks: int, generator: torch.Generat
 def gather_blocks(
     examples: TrainingSet,
     anchors: Tensor,
-    n_centres: int,
     offsets: Tensor,
     generator: torch.Generator,
     *,
+    n_centres: int,
     has_surroundings: bool = False,
 ) -> Block:
     """Cut the blocks around anchors, each anchor at a random place among its block's centres.
@@ -132,12 +132,12 @@ def gather_blocks(
         The scans, padded by at least `margin_vox(n_centres)`.
     anchors : (B,) int64
         Flat indices of eligible voxels.
-    n_centres : int
-        Centres along each axis of a block.
     offsets : (T, 3) int64
         Task offsets, within -1..1.
     generator : torch.Generator
         Source of chance, on the examples' device.
+    n_centres : int
+        Centres along each axis of a block.
     has_surroundings : bool
         Whether the class of every voxel is wanted.
 
@@ -162,7 +162,7 @@ def gather_blocks(
     raw = examples.intensities.flatten()[cube]
     classes = examples.classes.flatten()[_cube(first, near, strides)]
     centres = _cube(first, lattice, strides)
-    labels = torch.stack([_shifted(classes, offset, n_centres) for offset in offsets.tolist()], -1)
+    labels = torch.stack([_shifted(classes, offset, n_centres=n_centres) for offset in offsets.tolist()], -1)
     rows = examples.rows.flatten()[centres]
     return Block(
         intensities=raw.float().mul_(INTENSITY_STEP)[:, None],
@@ -180,7 +180,7 @@ def _cube(first: Tensor, steps: Tensor, strides: Tensor) -> Tensor:
     return cube
 
 
-def _shifted(classes: Tensor, offset: list[int], n_centres: int) -> Tensor:
+def _shifted(classes: Tensor, offset: list[int], *, n_centres: int) -> Tensor:
     """Classes (B, n, n, n) at one offset from the centres, out of the (B, 2n+1, 2n+1, 2n+1) around them."""
     i, j, k = (slice(1 + step, 1 + step + 2 * n_centres - 1, 2) for step in offset)
     return classes[:, i, j, k]

@@ -28,7 +28,7 @@ def head_prefixes(network: Network, protocols: Collection[str]) -> tuple[str, ..
     return tuple(f"{part}.{protocol}." for part in PARTS for protocol in protocols)
 
 
-def adapted_network(start: Network, shape: NetworkShape, fresh: tuple[str, ...], seed: int) -> Network:
+def adapted_network(start: Network, shape: NetworkShape, fresh: tuple[str, ...], *, seed: int) -> Network:
     """Build a network of a shape with the weights of another one, wherever both have them.
 
     Parameters

@@ -125,7 +125,7 @@ def _cells(features: tuple[Tensor, ...], voxels: Tensor) -> tuple[Tensor, ...]:
 
 def _deep_loss(net: UNet, cells: tuple[Tensor, ...], protocol: str, classes: Tensor) -> Tensor:
     """Mean cross-entropy of the coarser scales."""
-    scores = [net.score_deep(rows, protocol, depth).float() for depth, rows in enumerate(cells)]
+    scores = [net.score_deep(rows, protocol, depth=depth).float() for depth, rows in enumerate(cells)]
     return torch.stack([functional.cross_entropy(s, classes) for s in scores]).mean()
 
 

@@ -110,7 +110,9 @@ def _draw(lesson: Lesson, config: TrainConfig, offsets: Tensor, generator: torch
     """Draw one batch."""
     anchors = draw_anchors(lesson.candidates, config.n_blocks, generator)
     is_varied = bool(lesson.augment.structure or lesson.augment.lesion)
-    block = gather_blocks(lesson.examples, anchors, config.n_centres, offsets, generator, has_surroundings=is_varied)
+    block = gather_blocks(
+        lesson.examples, anchors, offsets, generator, n_centres=config.n_centres, has_surroundings=is_varied
+    )
     block = vary_blocks(block, lesson.augment, lesson.mirrored_classes, lesson.sites, generator)
     return augment_blocks(block, lesson.augment, lesson.mirrored_classes, offsets, generator)
 
