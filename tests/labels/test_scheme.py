@@ -77,6 +77,10 @@ def test_ids_are_translated_into_another_scheme(scheme):
         ({"names": ("Background",)}, "differ in length"),
         ({"partners": (0, 9, 9, 30)}, "7 names 9 as its pair, but not the reverse"),
         ({"partners": (0, 9, 7, 31)}, "30 names 31 as its pair"),
+        ({"ids": (0, 7, 9, -1)}, r"ids \[-1\] are negative or beyond 32 bits"),
+        ({"ids": (0, 7, 9, 2**31)}, r"ids \[2147483648\] are negative or beyond 32 bits"),
+        ({"colours": ("#000000", "red", "#00ff00", "#0000ff")}, "'red' is no colour; write it as #rrggbb"),
+        ({"colours": ("#000000", "#ff00000", "#00ff00", "#0000ff")}, "'#ff00000' is no colour"),
     ],
 )
 def test_a_scheme_that_contradicts_itself_is_refused(scheme, changes, words):

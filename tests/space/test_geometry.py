@@ -120,6 +120,24 @@ def test_other_units_are_converted(nifti, tmp_path, grey, unit, factor, name):
     assert scan.warnings == (f"header gives lengths in {name}: converted to mm",)
 
 
+@pytest.mark.parametrize(("unit", "per_mm"), [("meter", 0.001), ("mm", 1.0), ("micron", 1000.0)])
+def test_forms_disagree_by_millimetres_whatever_the_unit_of_the_header(tmp_path, grey, unit, per_mm):
+    def disagreements(apart_mm: float) -> list[str]:
+        sform = np.diag([-per_mm, per_mm, per_mm, 1.0])
+        qform = sform.copy()
+        qform[1, 3] = apart_mm * per_mm
+        image = nibabel.Nifti1Image(grey, sform)
+        image.set_sform(sform, 1)
+        image.set_qform(qform, 1)
+        image.header.set_xyzt_units(unit)
+        image.to_filename(tmp_path / "unit.nii")
+        return [line for line in read_volume(tmp_path / "unit.nii").warnings if "disagree" in line]
+
+    assert disagreements(0.9) == []
+    (told,) = disagreements(1.1)
+    assert told.startswith("sform and qform disagree by up to 1.1 mm and 0.0 degrees: the sform is used")
+
+
 def test_a_small_field_of_view_is_refused_unless_forced(nifti, grey):
     path = nifti(values=grey[:31])
     with pytest.raises(UnusableInputError, match=r"31 x 44 x 52 voxels of .* mm: field of view too small for a brain"):
