@@ -59,6 +59,7 @@ def test_too_little_to_fit_is_refused():
         {"offset": np.nan, "expected": 1.0, "size": 0.0},
         {"offset": 0.0, "expected": -0.1, "size": 0.0},
         {"offset": 0.0, "expected": 1.0, "size": np.inf},
+        {"offset": 0.0, "expected": np.inf, "size": 0.0},
         {"offset": 0.0, "expected": 1.0, "size": 0.0, "usual": {"17": 1.01}},
         {"offset": 0.0, "expected": 1.0, "size": 0.0, "usual": {"17": -0.01}},
         {"offset": 0.0, "expected": 1.0, "size": 0.0, "usual": {"Hippocampus": 0.5}},

@@ -236,6 +236,15 @@ def test_what_lies_in_the_first_and_last_voxels_of_the_image_is_judged():
         assert ("review", "9 ml of labels outside the brain mask") in findings
 
 
+def test_judging_changes_nothing():
+    labels = boxes((2, (slice(12, 20), slice(9, 15), slice(10, 20))))
+    ids, affine = labels.ids.copy(), labels.affine.copy()
+    before = LabelMap(ids, affine, SCHEME)
+    judge_labels(before, ids > 0)
+    np.testing.assert_array_equal(before.affine, AFFINE)
+    np.testing.assert_array_equal(before.ids, labels.ids)
+
+
 def test_unsure_networks_are_looked_at():
     rows = np.full(100, 0.9, np.float32)
     rows[:20] = 0.4
