@@ -66,8 +66,8 @@ def aseg_stats(
 
     Notes
     -----
-    Source: ours, after FreeSurfer's file format, and its definitions of the sums: brain stem and optic chiasm are no part
-    of `BrainSegVol`; `BrainSegVolNotVent` is that without ventricles, choroid plexus and CSF.
+    Source: ours, after FreeSurfer's file format, and its definitions of the sums: brain stem and optic chiasm are no
+    part of `BrainSegVol`; `BrainSegVolNotVent` is that without ventricles, choroid plexus and CSF.
     """
     grey = _grey_values(labels, image)
     voxel_mm3 = voxel_volume_mm3(labels.affine)
