@@ -68,7 +68,7 @@ def test_a_folder_without_a_name_of_its_own_is_called_by_where_it_leads(tmp_path
     assert [stem_of(Path(name)) for name in (".", "..", "../inner")] == ["inner", "session", "inner"]
 
 
-def test_equal_files_make_equal_entries_of_a_zip_file(tmp_path):
+def test_equal_files_make_equal_entries_of_a_zip_file():
     entry = zip_entry("folder/a.txt")
     assert (entry.filename, entry.date_time) == ("folder/a.txt", (1980, 1, 1, 0, 0, 0))
     assert stat.filemode(entry.external_attr >> 16) == "?rw-r--r--"
