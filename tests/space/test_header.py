@@ -75,6 +75,16 @@ def test_the_claims_of_nifti2_are_checked_as_those_of_nifti1():
     assert parse_header(fields.binaryblock).is_pair
 
 
+@pytest.mark.parametrize("beyond", [0, 7, -1])
+def test_what_stands_beyond_the_last_dimension_does_not_count(beyond):
+    fields = nibabel.Nifti1Header()
+    fields.set_data_shape((3, 4, 5))
+    fields["vox_offset"] = 352
+    content = bytearray(fields.binaryblock)
+    struct.pack_into("<h", content, 48, beyond)
+    assert parse_header(bytes(content)).extents == (3, 4, 5)
+
+
 def test_seven_dimensions_are_the_most():
     fields = nibabel.Nifti1Header()
     fields.set_data_shape((3, 4, 5, 1, 1, 1, 2))

@@ -6,7 +6,7 @@ from neuronat.errors import LabelError, UnusableInputError
 from neuronat.labels import load_scheme
 from neuronat.space.files import read_label_map, read_mask, read_volume
 from neuronat.space.scan import ReadOptions
-from neuronat.space.voxels import count_ids, is_label_like, largest_part, mend, whole_ids
+from neuronat.space.voxels import count_ids, inside_mask, is_label_like, largest_part, mend, whole_ids
 
 SCHEME = load_scheme("deepnat25")
 
@@ -83,6 +83,9 @@ def test_neighbours_beyond_the_border_do_not_count():
     values[0, 0, 0] = np.nan
     mended, _ = mend(values)
     np.testing.assert_array_equal(mended[0, 0, 0], 0)  # three of seven neighbours are 100
+    assert np.isnan(values[0, 0, 0]), "the values given stay as they were"
+    mended, _ = mend(values[::-1, ::-1, ::-1])
+    np.testing.assert_array_equal(mended[-1, -1, -1], 0)
 
 
 def test_many_broken_voxels_are_refused(nifti, grey):
@@ -228,6 +231,21 @@ def test_three_fifths_of_equal_neighbours_make_a_label_map(n_equal: int, expecte
     values[:, :4, :25] = np.arange(1, 101).reshape(4, 25)
     values[1].reshape(-1)[np.flatnonzero(values[1])[n_equal:]] += 100
     assert is_label_like(values) == expected
+
+
+def test_a_mask_of_one_slice_is_like_labels_and_values_far_apart_are_not():
+    slab = np.zeros((3, 20, 30), np.float32)
+    slab[1, 4:9, 5:20] = 1
+    assert is_label_like(slab)
+    slab[1, 4, 5] = 65536
+    assert not is_label_like(slab)
+
+
+def test_what_is_nearly_zero_beside_the_other_value_is_outside():
+    stored = np.array([[[0, 255]]], np.uint8)
+    np.testing.assert_array_equal(inside_mask(stored, 1.0, 1e-4), stored > 0)
+    with pytest.raises(LabelError, match=r"holds 0.001 and 255.001; a mask holds 0 outside"):
+        inside_mask(stored, 1.0, 1e-3)
 
 
 def test_ids_are_whole_up_to_32_bits_and_512_of_them():
