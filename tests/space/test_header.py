@@ -101,6 +101,8 @@ def test_extents_of_one_after_the_third_fall_away():
     fields.set_data_shape((3, 4, 1, 1, 1))
     fields["vox_offset"] = 352
     assert parse_header(fields.binaryblock).extents == (3, 4, 1)
+    fields.set_data_shape((3, 4, 5, 1))
+    assert parse_header(fields.binaryblock).extents == (3, 4, 5)
 
 
 @pytest.mark.parametrize(("slope", "inter"), [(0.0, 5.0), (np.nan, 5.0), (np.nan, np.inf)])

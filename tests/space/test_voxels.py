@@ -216,6 +216,14 @@ def test_every_neighbour_counts_for_a_broken_voxel():
     assert mended[5, 5, 5] == (14**2 + 15**2) / 2
 
 
+def test_very_many_broken_voxels_are_mended_to_the_last():
+    values = np.ones((150, 160, 170), np.float32)
+    values.reshape(-1)[::102] = np.nan  # 40,000, more than are mended at once
+    mended, n_mended = mend(values)
+    assert n_mended == 40_000
+    np.testing.assert_array_equal(mended, np.ones_like(values))
+
+
 def test_a_hundredth_of_broken_voxels_is_too_much():
     values = np.ones((10, 20, 30), np.float32)
     values.reshape(-1)[:60] = np.nan
@@ -237,8 +245,9 @@ def test_a_mask_of_one_slice_is_like_labels_and_values_far_apart_are_not():
     slab = np.zeros((3, 20, 30), np.float32)
     slab[1, 4:9, 5:20] = 1
     assert is_label_like(slab)
-    slab[1, 4, 5] = 65536
-    assert not is_label_like(slab)
+    for beyond in (65536, 1.5):
+        slab[1, 4, 5] = beyond
+        assert not is_label_like(slab)
 
 
 def test_what_is_nearly_zero_beside_the_other_value_is_outside():
