@@ -1,5 +1,7 @@
 import errno
 import os
+import stat
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from neuronat.record import (
     broken_outputs,
     differences,
     make_folder,
+    marker_path,
     read_marker,
     remove_leftovers,
     sha256_of,
@@ -19,6 +22,7 @@ from neuronat.record import (
     write_marker,
     write_text,
     write_whole,
+    zip_entry,
 )
 
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -55,6 +59,18 @@ def make_marker(**changes: object) -> Marker:
 )
 def test_the_stem_keeps_who_and_when_of_a_bids_name_and_all_of_another(tmp_path, name, stem):
     assert stem_of(tmp_path / name) == stem
+
+
+def test_a_folder_without_a_name_of_its_own_is_called_by_where_it_leads(tmp_path, monkeypatch):
+    (tmp_path / "session" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "session" / "inner")
+    assert [stem_of(Path(name)) for name in (".", "..", "../inner")] == ["inner", "session", "inner"]
+
+
+def test_equal_files_make_equal_entries_of_a_zip_file():
+    entry = zip_entry("folder/a.txt")
+    assert (entry.filename, entry.date_time) == ("folder/a.txt", (1980, 1, 1, 0, 0, 0))
+    assert stat.filemode(entry.external_attr >> 16) == "?rw-r--r--"
 
 
 def test_a_name_for_a_message_stays_on_one_line(tmp_path):
@@ -141,8 +157,11 @@ def test_a_folder_is_made_and_left_empty(tmp_path):
 
 def test_a_marker_comes_back_from_the_disk(tmp_path):
     marker = make_marker(notes={"warnings": ["ä"], "Forced": True})
-    write_marker(tmp_path / "done.json", marker)
-    assert read_marker(tmp_path / "done.json") == marker
+    path = marker_path(tmp_path, "sub-01")
+    assert path == tmp_path / "sub-01_done.json"
+    write_marker(path, marker)
+    assert read_marker(path) == marker
+    assert "ä" in path.read_text(encoding="utf-8"), "people read it, too"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"version": 1}', "null"])

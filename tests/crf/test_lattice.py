@@ -56,7 +56,7 @@ def test_the_filter_is_close_to_the_dense_kernel(appearance):
     # in root mean square; the permutohedral lattice misses by a third (decision 0005).
     others = ~np.eye(len(values), dtype=bool)
     assert np.sqrt(((found - wanted)[others] ** 2).sum() / (wanted[others] ** 2).sum()) < 0.08
-    # row sums, by which messages are divided
+    # row sums, by which messages are divided; measured: 0.92 to 1.08 times the dense ones
     np.testing.assert_allclose(found.sum(1), wanted.sum(1), rtol=0.1)
 
 

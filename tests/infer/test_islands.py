@@ -40,6 +40,7 @@ def cleaned(rows, spacing_mm=(1.0, 1.0, 1.0), shape=(1, 1, -1), **config):
         ("3333.....33", "ccccccccccc", "3333.....33"),  # half as large as the body
         ("vvvvv.....vv", "cccccccccccc", "vvvvv.....vv"),  # comes in pieces
         ("33.3333333.......3", "cccccccccccccccccc", "33.3333333.......c"),  # the body need not come first
+        ("33333333...33333333333333333333", "c" * 31, "33333333...33333333333333333333"),  # long, near at its other end
         (".....", "ccccc", "....."),
     ],
 )

@@ -62,6 +62,23 @@ def test_with_too_few_structures_nobody_knows_where_to_begin(known):
     assert fit_affine(np.zeros((0, 3), int), np.zeros(0, np.uint8), np.argwhere(mask), classes[mask]) is None
 
 
+def test_fifty_voxels_of_eight_structures_are_enough_and_background_has_no_place(rng):
+    turn = np.array([[2.0, 0, 0], [0.5, 1, 0], [0, 0, 3], [4, 5, 6]])
+
+    def fitted(n_voxels: int, n_classes: int) -> np.ndarray | None:
+        centres = rng.integers(0, 40, (n_classes, 3)).astype(float)
+        voxels = np.repeat(centres, n_voxels, 0)
+        classes = np.repeat(np.arange(1, n_classes + 1), n_voxels).astype(np.uint8)
+        nowhere = np.full((500, 3), 39.0)  # background of the other brain, which lies elsewhere
+        others = np.concatenate([np.column_stack([voxels, np.ones(len(voxels))]) @ turn, -nowhere])
+        none = np.zeros(500, np.uint8)
+        return fit_affine(np.concatenate([voxels, nowhere]), np.append(classes, none), others, np.append(classes, none))
+
+    np.testing.assert_allclose(fitted(50, 8), turn, atol=1e-9)
+    assert fitted(49, 8) is None
+    assert fitted(50, 7) is None
+
+
 def test_structures_in_one_plane_give_no_affine_map():
     voxels = np.array([[5, j, k] for j in range(30) for k in range(30)])
     classes = (voxels[:, 1] // 6 * 5 + voxels[:, 2] // 6 + 1).astype(np.uint8)

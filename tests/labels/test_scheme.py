@@ -65,6 +65,9 @@ def test_ids_are_translated_into_another_scheme(scheme):
     mapped = scheme.mapped_ids(np.array([30, 9, 7, 0]), "two")
     np.testing.assert_array_equal(mapped, [0, 2, 1, 0])
     np.testing.assert_array_equal(scheme.mapped_ids(np.array([30, 9]), "small"), [30, 9])
+    assert {scheme.mapped_ids(np.array([30, 9], np.int64), target).dtype for target in ("small", "two")} == {
+        np.dtype(np.int32)
+    }
     with pytest.raises(LabelError, match="scheme small has no mapping to three; it maps to two"):
         scheme.mapped_ids(np.array([30]), "three")
 
@@ -77,6 +80,10 @@ def test_ids_are_translated_into_another_scheme(scheme):
         ({"names": ("Background",)}, "differ in length"),
         ({"partners": (0, 9, 9, 30)}, "7 names 9 as its pair, but not the reverse"),
         ({"partners": (0, 9, 7, 31)}, "30 names 31 as its pair"),
+        ({"ids": (0, 7, 9, -1)}, r"ids \[-1\] are negative or beyond 32 bits"),
+        ({"ids": (0, 7, 9, 2**31)}, r"ids \[2147483648\] are negative or beyond 32 bits"),
+        ({"colours": ("#000000", "red", "#00ff00", "#0000ff")}, "'red' is no colour; write it as #rrggbb"),
+        ({"colours": ("#000000", "#ff00000", "#00ff00", "#0000ff")}, "'#ff00000' is no colour"),
     ],
 )
 def test_a_scheme_that_contradicts_itself_is_refused(scheme, changes, words):
@@ -94,6 +101,7 @@ def test_a_scheme_that_contradicts_itself_is_refused(scheme, changes, words):
         ("index\tname\tto_x\n0\ta\t\n", "ids must be whole numbers"),
         ("index\tname\n0\n", "a row has more or fewer fields than the header"),
         ("index\tname\n0\ta\tb\n", "a row has more or fewer fields than the header"),
+        ("index\tname\n0\ta\n5\n7\tb\n", "a row has more or fewer fields than the header"),
     ],
 )
 def test_a_table_that_is_none_is_refused(tmp_path, text, words):
@@ -101,6 +109,29 @@ def test_a_table_that_is_none_is_refused(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(LabelError, match=f"label table bad: .*{words}"):
         read_scheme(path)
+
+
+def test_a_scheme_may_have_256_classes_and_no_more():
+    def scheme_of(n_classes: int) -> LabelScheme:
+        ids = tuple(range(n_classes))
+        return LabelScheme("large", ids, tuple(map(str, ids)), ("#000000",) * n_classes, ids)
+
+    assert scheme_of(256).classes_of(np.array([255])).tolist() == [255]
+    with pytest.raises(LabelError, match="label scheme large: has 257 classes; at most 256 are possible"):
+        scheme_of(257)
+
+
+def test_the_finest_scheme_with_freesurfers_ids_is_found(scheme):
+    found = {name: load_scheme(name).freesurfer_scheme for name in ("deepnat25", "freesurfer", "wholehead", "tissue")}
+    assert found == {"deepnat25": "deepnat25", "freesurfer": "freesurfer", "wholehead": "freesurfer", "tissue": ""}
+    both = replace(scheme, mappings={"deepnat25": {}, "freesurfer": {}})
+    assert both.freesurfer_scheme == "freesurfer"
+
+
+def test_mappings_are_written_in_the_order_of_their_names(scheme):
+    mapping = scheme.mappings["two"]
+    many = replace(scheme, mappings={"two": mapping, "one": mapping, "zero": mapping})
+    assert write_scheme(many).splitlines()[0] == "index\tname\tcolor\tpair\tto_one\tto_two\tto_zero"
 
 
 def test_colour_and_pair_may_be_left_out(tmp_path):

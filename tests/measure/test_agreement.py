@@ -101,6 +101,29 @@ def test_one_that_differs_from_all_others_is_named():
     assert apart(whole | halves) == ""
 
 
+def test_who_is_a_tenth_worse_than_the_rest_stands_apart_and_not_who_is_less():
+    def apart(n_apart: int) -> str:
+        """Two have 20 voxels alike, the third its own 20, of which `n_apart` are none of theirs: Dice 1 - n / 20."""
+        both, third = np.zeros((2, 2, 5, 11), np.int32)
+        both[:, :, :5] = 10
+        third[:, :, :5] = 10
+        third[0, 0, :n_apart], third[0, 0, 5 : 5 + n_apart] = 0, 10
+        labels = {
+            "deepnat25": LabelMap(both, AFFINE, DEEPNAT),
+            "freesurfer": LabelMap(third, AFFINE, FREESURFER),
+            "neuromorphometrics": LabelMap(np.where(both, 60, 0), AFFINE, FINE),
+        }
+        return next(s for s in measure_agreement(labels).structures if s.name == "Left-Thalamus").apart
+
+    assert (apart(5), apart(6)) == ("", "freesurfer")
+
+
+def test_of_groups_of_equal_size_the_finest_comes_first():
+    fine, coarse = own_scheme("fine", freesurfer={0: 0, 1: 10}), own_scheme("coarse", tissue={0: 0, 1: 1})
+    groups = common_groups([load_scheme("tissue"), coarse, FREESURFER, fine])
+    assert list(groups.items()) == [("freesurfer", ("freesurfer", "fine")), ("tissue", ("tissue", "coarse"))]
+
+
 def test_the_table_has_a_row_per_structure_and_pair():
     agreement = measure_agreement({"deepnat25": row(DEEPNAT, 10, 10, 10), "neuromorphometrics": row(FINE, 60, 60)})
     rows = list(csv.DictReader(StringIO(agreement_table(agreement)), delimiter="\t"))

@@ -42,6 +42,24 @@ def test_what_only_one_method_has_is_left_out_and_said():
     )
 
 
+def test_scans_are_sorted_whatever_the_order_of_the_tables():
+    names = [f"s{n:02d}" for n in range(40)]
+    first = [score(name, 4, 0.5) for name in names[::-1]]
+    joined = join_scores({"x": first, "y": first[7:] + first[:7]})
+    assert joined.scans == tuple(names)
+
+
+def test_what_is_left_out_is_listed_up_to_five():
+    def left_out(n: int) -> str:
+        (line,) = join_scores(
+            {"x": [score(f"s{k}", 4, 0.5) for k in range(n + 1)], "y": [score("s0", 4, 0.5)]}
+        ).left_out
+        return line
+
+    assert left_out(5) == "x: 5 scans without a partner in every table left out (s1, s2, s3, s4, s5)"
+    assert left_out(6) == "x: 6 scans without a partner in every table left out (s1, s2, s3, s4, s5, ...)"
+
+
 def test_a_number_with_two_names_is_two_structures():
     first, second = [score("s0", 4, 0.5, name="3rd Ventricle")], [score("s0", 4, 0.5, name="Left-Lateral-Ventricle")]
     with pytest.raises(UnusableInputError, match="x, y have no structure in common"):

@@ -44,9 +44,13 @@ def test_too_little_to_fit_is_refused():
     few = np.full(19, 0.5)
     with pytest.raises(ConfigError, match="needs 20 structures with all numbers; got 19"):
         fit_calibration(few, few, few)
+    enough = np.full(20, 0.5)
+    assert calibrated(fit_calibration(enough, enough, enough), enough, enough) == pytest.approx(enough, abs=1e-3)
     holed = np.where(np.arange(30) == 3, np.nan, 0.5)
     with pytest.raises(ConfigError, match="needs 20 structures with all numbers; got 30"):
         fit_calibration(np.full(30, 0.5), np.ones(30), holed)
+    with pytest.raises(ConfigError, match="needs 20 structures with all numbers; got 30"):
+        fit_calibration(holed, np.ones(30), np.full(30, 0.5))
 
 
 @pytest.mark.parametrize(
@@ -55,13 +59,25 @@ def test_too_little_to_fit_is_refused():
         {"offset": np.nan, "expected": 1.0, "size": 0.0},
         {"offset": 0.0, "expected": -0.1, "size": 0.0},
         {"offset": 0.0, "expected": 1.0, "size": np.inf},
-        {"offset": 0.0, "expected": 1.0, "size": 0.0, "usual": {"17": 1.5}},
+        {"offset": 0.0, "expected": np.inf, "size": 0.0},
+        {"offset": 0.0, "expected": 1.0, "size": 0.0, "usual": {"17": 1.01}},
+        {"offset": 0.0, "expected": 1.0, "size": 0.0, "usual": {"17": -0.01}},
         {"offset": 0.0, "expected": 1.0, "size": 0.0, "usual": {"Hippocampus": 0.5}},
     ],
 )
 def test_a_calibration_checks_its_numbers(numbers: dict):
     with pytest.raises(ConfigError, match=r"needs finite numbers|is a number in"):
         Calibration(**numbers)
+
+
+def test_a_usual_confidence_may_be_none_or_full():
+    assert Calibration(offset=0.0, expected=1.0, size=0.0, usual={"17": 0.0, "53": 1.0}).usual["53"] == 1
+
+
+def test_the_surest_network_is_taken_for_a_thousandth_from_certain():
+    taken_at_its_word = Calibration(offset=0.0, expected=1.0, size=0.0)
+    found = calibrated(taken_at_its_word, np.array([0.0, 0.9995, 1.0]), np.ones(3))
+    np.testing.assert_allclose(found, [0.001, 0.999, 0.999], rtol=1e-9)
 
 
 def test_structures_below_their_usual_confidence_are_named():

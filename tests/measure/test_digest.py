@@ -40,7 +40,9 @@ def test_the_page_shows_means_the_tests_that_matter_and_what_was_left_out():
     assert "| x\\|1 | y | all structures | 0.02 | 0.03125 | 0.0625 |" in page
     assert "| x\\|1 | y | caudate | 0.01 | 0.004 | 0.008 |" in page
     assert "| ventricle | 0.01 |" not in page
-    assert "1 tests of single structures" in page
+    assert (
+        "\n1 tests of single structures with a corrected p of 0.05 or more, or n/a, stand in tests.tsv only.\n" in page
+    )
     assert "| 4 | ventricle | n/a |" in page
 
 
@@ -52,3 +54,10 @@ def test_the_page_says_why_there_is_no_p():
 
 def test_a_page_of_one_method_has_no_tests():
     assert "Differences" not in comparison_page(ONE, SUMMARIES, (), correction="holm")
+
+
+def test_the_page_shows_tests_of_structures_below_one_in_twenty():
+    tests = [PairedTest("x|1", "y", 9, name, 9, 0.01, 2.0, 0.01, p) for name, p in (("a", 0.0499), ("b", 0.05))]
+    page = comparison_page(ONE, SUMMARIES, tests, correction="holm")
+    assert "| x\\|1 | y | a | 0.01 | 0.01 | 0.0499 |" in page
+    assert "| x\\|1 | y | b |" not in page

@@ -38,6 +38,20 @@ def test_bodies_too_small_too_large_or_too_flat_are_named_with_their_numbers():
     assert flat == ("brain of 30 x 150 x 240 mm (a brain has 80 to 230)",)
 
 
+def test_a_body_may_be_as_small_and_as_large_as_a_brain_and_no_more():
+    def doubts(extents: tuple[int, int, int], n_voxels: int) -> tuple[str, ...]:
+        mask = box((100, 110, 235), extents)
+        mask.reshape(-1)[np.flatnonzero(mask)[n_voxels:]] = False
+        mask[2, 2, 1 + extents[2]] = mask[1 + extents[0], 1 + extents[1], 2] = True  # keeps the extents
+        mask.reshape(-1)[np.flatnonzero(mask)[20 : 20 + np.count_nonzero(mask) - n_voxels]] = False
+        return brain_doubts(mask, np.eye(4))
+
+    assert doubts((80, 90, 230), 500_000) == ()
+    assert doubts((80, 90, 230), 499_000) == ("brain mask of 499 ml (a brain has 500 to 2200)",)
+    assert doubts((79, 90, 230), 500_000) == ("brain of 79 x 90 x 230 mm (a brain has 80 to 230)",)
+    assert doubts((80, 90, 231), 500_000) == ("brain of 80 x 90 x 231 mm (a brain has 80 to 230)",)
+
+
 def layered(fluid: float, grey: float, white: float, step_mm: float = 1.0) -> tuple[np.ndarray, ...]:
     """A box of 52 x 56 x 60 mm: 3 mm of fluid, then 3 mm of grey, then white matter around a ventricle; some noise."""
     n = [round(extent / step_mm) for extent in (52, 56, 60)]
@@ -102,6 +116,15 @@ def test_tissues_that_are_hardly_there_are_not_looked_at():
     )
 
 
+@pytest.mark.parametrize("side", [(4, 3, 2), (43, 42, 41)])
+def test_either_side_tells_of_a_tissue(side: tuple[int, int, int]):
+    values, ids = np.array([1.0, 0.6, 0.8], np.float32).repeat(500), np.repeat(side, 500)
+    assert tissue_doubts(values, ids) == (
+        "as labelled, ventricles not darker than grey matter, which they are in a T1",
+    )
+    assert tissue_doubts(values[1:], ids[1:]) == (), "499 voxels of ventricle are too few"
+
+
 def test_structures_at_the_border_are_named_the_first_three():
     rows = [StructureVolume(n, f"s{n}", n, float(n), "truncated" if n != 3 else "") for n in range(1, 7)]
     assert border_doubts(rows) == (
@@ -109,6 +132,7 @@ def test_structures_at_the_border_are_named_the_first_three():
     )
     assert border_doubts(rows[:1]) == ("the field of view cuts the brain: s1 truncated, volumes are of what is seen",)
     assert border_doubts(rows[2:3]) == ()
+    assert border_doubts(rows[:4])[0].startswith("the field of view cuts the brain: s1, s2, s4 truncated, volumes")
 
 
 def test_only_the_strict_refuse_a_doubt():
@@ -125,3 +149,13 @@ def test_noise_has_no_structure_and_a_smooth_body_in_noise_has(rng):
     noise[8:22, 8:24, 8:26] += 100
     require_structure(noise)
     require_structure(np.ones((4, 4, 4), np.float32))
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_the_scale_of_the_grey_values_makes_no_noise_and_no_head(rng, factor):
+    noise = rng.normal(5, 1, (30, 32, 34)).astype(np.float32)
+    body = noise.copy()
+    body[8:22, 8:24, 8:26] += 5
+    require_structure(body * np.float32(factor))
+    with pytest.raises(UnusableInputError, match="as unlike as those of noise"):
+        require_structure(noise * np.float32(factor))

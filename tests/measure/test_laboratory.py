@@ -6,6 +6,7 @@ from neuronat.errors import UnusableInputError
 from neuronat.labels import load_scheme
 from neuronat.measure.laboratory import (
     REFUSED,
+    UNSCORED,
     LaboratoryRow,
     kinds_against_models,
     laboratory_row,
@@ -22,6 +23,15 @@ def test_what_neither_map_holds_and_what_the_challenge_left_out_do_not_count():
     found = {31: 0.5, 32: 0.75, 47: math.nan, 42: 0.0, 74: 0.0}
     reduced = laboratory_row(("m", "noisy", "s"), load_scheme("neuromorphometrics"), found)
     assert (reduced.mean_dice, reduced.worst, reduced.worst_dice) == (0.625, "Right Amygdala", 0.5)
+
+
+def test_the_challenge_left_out_what_is_no_structure_of_a_brain():
+    scheme = load_scheme("neuromorphometrics")
+    names = dict(zip(scheme.ids, scheme.names, strict=True))
+    assert sorted(names[index] for index in UNSCORED["neuromorphometrics"]) == [
+        *["5th Ventricle", "Left Cerebral Exterior", "Left Insula", "Left vessel"],
+        *["Right Cerebral Exterior", "Right Insula", "Right vessel", "Vitamin E Tablet"],
+    ]
 
 
 def test_a_scan_without_any_structure_has_no_dice():

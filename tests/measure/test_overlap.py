@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -83,3 +85,22 @@ def test_unknown_ids_are_named_with_their_counts(stranger):
     ids[0, 0, :2] = stranger
     with pytest.raises(LabelError, match=rf"predicted labels: ids {stranger} \(2 voxels\)"):
         dice_per_structure(ids, REFERENCE, FOUR)
+
+
+def test_a_scheme_as_large_as_the_table_of_classes_still_names_strangers():
+    # 255 classes: the first one that stands for no structure has the number that marks a stranger
+    ids = (*range(200), *range(201, 256))
+    scheme = LabelScheme("large", ids, tuple(map(str, ids)), ("#000000",) * 255, ids)
+    assert fast_classes(np.array([255, 0, 199]), scheme).tolist() == [254, 0, 199]
+    with pytest.raises(LabelError, match=r"ids 200 \(2 voxels\) are not in the scheme large"):
+        fast_classes(np.array([200, 3, 200]), scheme)
+
+
+def test_an_id_of_many_digits_needs_no_table_of_its_size():
+    atlas = LabelScheme("atlas", (0, 200_000_000), ("none", "a"), ("#000000",) * 2, (0, 200_000_000))
+    ids = np.array([200_000_000, 0, 200_000_000], np.int32)
+    tracemalloc.start()
+    assert fast_classes(ids, atlas).tolist() == [1, 0, 1]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000, "bytes; a table of all ids has 200 million"

@@ -159,6 +159,92 @@ def test_pieces_that_touch_by_a_corner_are_one():
     assert judge_shapes(boxes((2, whole), *chain), mask) == ()
 
 
+@pytest.mark.parametrize(
+    ("tissue_ml", "expected"),
+    [
+        (799.4, ["brain tissue of 799 ml (adults 800 to 1800)"]),
+        *[(800.4, []), (1799.6, [])],
+        (1800.6, ["brain tissue of 1801 ml (adults 800 to 1800)"]),
+    ],
+)
+def test_tissue_is_ordinary_to_the_last_millilitre(tissue_ml: float, expected: list[str]):
+    usual_ml = sum(row.volume_mm3 for row in volumes() if row.index not in (4, 14, 15, 43)) / 1000
+    white_ml = 220 + (tissue_ml - usual_ml) / 2
+    findings = judge_volumes(volumes(id_2=white_ml, id_41=white_ml))
+    assert [reason for _, reason in said(findings) if "tissue" in reason] == expected
+
+
+@pytest.mark.parametrize("ventricle", [4, 14, 15, 43])
+def test_ventricles_are_no_tissue(ventricle: int):
+    findings = judge_volumes(volumes(**{f"id_{ventricle}": 1000.0}))
+    assert not [reason for _, reason in said(findings) if "tissue" in reason]
+
+
+def test_more_than_half_outside_the_range_fails_but_not_half():
+    # pairs, so that nothing is unequal: 6 pairs are 12 of 25 structures, with the brain stem 13
+    pairs = {f"id_{index}": 0.01 for index in (10, 49, 11, 50, 12, 51, 13, 52, 17, 53, 18, 54)}
+    assert verdict_of(judge_volumes(volumes(**pairs))) == "review"
+    findings = judge_volumes(volumes(**pairs, id_16=0.01))
+    assert ("fail", "13 of 25 structures are outside the range of adults") in said(findings)
+
+
+def test_a_millilitre_is_not_yet_loose_nor_outside():
+    # of voxels of 1 mm3; the loose block has 1000 of them
+    ids = np.zeros((44, 30, 26), np.int32)
+    ids[:20], ids[30:40, :10, :10] = 2, 2
+    mask = np.ones(ids.shape, bool)
+    mask[30:] = False
+    labels = LabelMap(ids, np.diag([-1.0, 1.0, 1.0, 1.0]), SCHEME)
+    assert judge_shapes(labels, mask) == ()
+    ids[40, 0, 0] = 2
+    assert judge_shapes(labels, mask) == (
+        Finding("review", "1 ml of labels outside the brain mask"),
+        Finding("review", "Left-Cerebral-White-Matter: 1.0 ml in loose pieces", 2),
+    )
+
+
+def test_three_fifths_of_the_brain_are_usually_labelled():
+    mask = np.ones((10, 12, 14), bool)
+    ids = np.zeros(mask.shape, np.int32)
+    ids[:6] = 2
+    assert judge_shapes(LabelMap(ids, AFFINE, SCHEME), mask) == ()
+    ids[5, 0, :10] = 0
+    assert said(judge_shapes(LabelMap(ids, AFFINE, SCHEME), mask)) == [
+        ("review", "only 59% of the brain mask carries a label")
+    ]
+
+
+def test_a_ventricle_may_touch_the_surface_with_a_hundredth():
+    whole = (slice(2, 28), slice(2, 20), slice(2, 24))
+    mask = np.zeros((30, 22, 26), bool)
+    mask[whole] = True
+    inner = (4, (slice(10, 20), slice(5, 15), slice(5, 14)))  # 900 voxels, none at the surface
+    nine = (4, (slice(3, 12), slice(10, 11), slice(2, 3)))
+    assert judge_shapes(boxes((2, whole), inner, nine), mask) == ()
+    ten = (4, (slice(3, 13), slice(10, 11), slice(2, 3)))
+    touching = judge_shapes(boxes((2, whole), inner, ten), mask)
+    assert said(touching) == [("review", "lateral ventricles reach the surface of the brain mask")]
+
+
+def test_what_lies_in_the_first_and_last_voxels_of_the_image_is_judged():
+    ids = np.full((30, 22, 26), 2, np.int32)
+    mask = np.ones(ids.shape, bool)
+    for plane in (0, -1):
+        outside = mask.copy()
+        outside[plane] = False  # 22 x 26 voxels of 15 mm3 are 8.6 ml
+        findings = said(judge_labels(LabelMap(ids, AFFINE, SCHEME), outside))
+        assert ("review", "9 ml of labels outside the brain mask") in findings
+
+
+def test_judging_changes_nothing():
+    labels = boxes((2, (slice(12, 20), slice(9, 15), slice(10, 20))))
+    ids, affine = labels.ids.copy(), labels.affine.copy()
+    before = LabelMap(ids, affine, SCHEME)
+    judge_labels(before, ids > 0)
+    np.testing.assert_array_equal(before.affine, AFFINE)
+    np.testing.assert_array_equal(before.ids, labels.ids)
+
+
 def test_unsure_networks_are_looked_at():
     rows = np.full(100, 0.9, np.float32)
     rows[:20] = 0.4

@@ -12,7 +12,10 @@ def row(index: int, name: str, ml: float | None, reason: str = "") -> StructureV
 
 @pytest.mark.parametrize(
     ("left", "right", "index"),
-    [(3.0, 1.0, 100.0), (1.0, 3.0, -100.0), (2.0, 2.0, 0.0), (None, 2.0, None), (2.0, None, None), (0.0, 0.0, None)],
+    [
+        *[(3.0, 1.0, 100.0), (1.0, 3.0, -100.0), (2.0, 2.0, 0.0), (0.75, 0.25, 100.0)],
+        *[(None, 2.0, None), (2.0, None, None), (0.0, 0.0, None)],
+    ],
 )
 def test_asymmetry_is_the_difference_in_percent_of_the_mean(left, right, index):
     assert asymmetry_percent(left, right) == index
@@ -52,3 +55,12 @@ def test_notes_name_the_side_unless_both_have_the_same():
     assert note("", "truncated") == "right: truncated"
     assert note("not found", "truncated") == "left: not found, right: truncated"
     assert pair_volumes([row(16, "Brain-Stem", 1.0, "truncated")])[0].note == "truncated"
+    assert pair_volumes([row(1, "Left-X", 1.0, "truncated")])[0].note == "truncated"  # the other side is not measured
+
+
+def test_two_of_one_side_are_no_pair():
+    rows = [row(1, "Left-X", 1.0), row(2, "left x", 2.0)]
+    assert [(pair.name, pair.left, pair.middle) for pair in pair_volumes(rows)] == [
+        ("left x", None, rows[1]),
+        ("Left-X", None, rows[0]),
+    ]

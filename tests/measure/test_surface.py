@@ -120,6 +120,16 @@ def test_the_diagonal_of_a_sheared_grid_is_its_longest():
     np.testing.assert_allclose(grid_diagonal_mm((3, 4, 5), affine), np.sqrt(25 + 9 + 16), rtol=1e-12)
 
 
+@pytest.mark.parametrize("signs", [(1, 1, 1), (1, 1, -1), (1, -1, 1), (-1, 1, 1)])
+def test_whichever_diagonal_of_the_grid_is_the_longest_is_found(signs: tuple[int, int, int]):
+    # steps that lean towards one another: along one diagonal they add up to 2 x 2 + 3 x 3 + 4 x 4 in each direction
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(signs) * [2.0, 3.0, 4.0] + np.diag([0.5, 0.25, 0.125])
+    corners = [affine[:3, :3] @ (np.array(ends) * [2, 3, 4]) for ends in product([0, 1], repeat=3)]
+    longest = max(float(np.linalg.norm(one - other)) for one, other in product(corners, repeat=2))
+    np.testing.assert_allclose(grid_diagonal_mm((3, 4, 5), affine), longest, rtol=1e-12)
+
+
 def test_each_structure_is_measured_apart_from_those_it_touches():
     predicted, reference = np.zeros((2, 10, 11, 12), np.int16)
     predicted[2:5, 3:9, 4:8] = 7

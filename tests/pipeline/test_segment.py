@@ -1,13 +1,16 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 import pytest
 
 from neuronat.errors import GridError, UnusableInputError
+from neuronat.pipeline import segment
 from neuronat.pipeline.segment import read_inputs
 from neuronat.pipeline.settings import SegmentConfig
-from neuronat.space.scan import ReadOptions
+from neuronat.space.scan import ReadOptions, Scan
+from neuronat.space.volume import Volume
 
 AFFINE = np.array([[1.5, 0, 0, -30], [0, 1.25, 0, -28], [0, 0, 1, -26], [0, 0, 0, 1.0]])
 MIRRORED = np.diag([-1.0, 1, 1, 1]) @ AFFINE
@@ -56,3 +59,31 @@ def test_a_mask_of_two_frames_is_not_told_to_use_an_option_that_does_not_reach_i
         UnusableInputError, match=r"^m\.nii: has 4 dimensions .* save the frame that is meant as a file"
     ):
         read_inputs(scan, config(given, frame=1))
+
+
+@pytest.mark.parametrize(("factor", "summand"), [(1.0, 0.0), (1.0, -1024.0), (1.0, 3000.0), (0.01, -2.0)])
+def test_a_raw_head_looks_the_same_whatever_is_added_to_it(monkeypatch, phantom, factor, summand):
+    # tilted by 30 degrees: what lies beyond the scan is air, too
+    tilt = np.array([[0.866, -0.5, 0, 9], [0.5, 0.866, 0, -4], [0, 0, 1, 2], [0, 0, 0, 1]])
+    seen = []
+
+    def find_brain(_finder, grey, *_):
+        seen.append(grey)
+        return np.ones(grey.shape, bool)
+
+    monkeypatch.setattr(segment, "find_brain", find_brain)
+    networks = SimpleNamespace(stripper=None, device=None)
+    for times, plus in ((1.0, 0.0), (factor, summand)):
+        volume = Volume(phantom[0].values * np.float32(times) + np.float32(plus), tilt)
+        scan = Scan(
+            name="x.nii",
+            volume=volume,
+            warnings=(),
+            file_format="NIfTI-1",
+            stored_dtype=np.dtype("f4"),
+            stored_shape=volume.values.shape,
+            is_orientation_known=True,
+            space_code=1,
+        )
+        segment._stripped(segment.Inputs(scan, None, "x", ("x.nii",)), networks, lambda *_: None)
+    np.testing.assert_allclose(seen[1] / factor, seen[0], atol=2e-3)  # of 1000, float32

@@ -7,6 +7,7 @@ from scipy import ndimage
 from neuronat.errors import GridError, ShapeError
 from neuronat.prepare.conform import (
     labels_to_native,
+    labels_to_working,
     mask_to_working,
     plan_grid,
     to_working,
@@ -193,6 +194,27 @@ def test_the_largest_share_of_a_coarse_voxel_wins():
     labels[..., 5:] = 2
     native = labels_to_native(labels, grid)
     np.testing.assert_array_equal(native, np.broadcast_to([0, 41, 2, 2], (5, 6, 4)))
+
+
+def test_a_mask_of_coarse_voxels_comes_to_the_working_grid_where_half_is_inside():
+    # slices of 2 mm: of the two working slices in each, one lies a quarter towards either neighbour
+    mask = np.zeros((5, 6, 4), bool)
+    mask[:, :, 1:3] = True
+    working = mask_to_working(mask, plan_grid(np.diag([1.0, 1.0, 2.0, 1.0]), mask.shape))
+    expected = np.array([False, False, True, True, True, True, False, False])
+    np.testing.assert_array_equal(working, np.broadcast_to(expected, (5, 6, 8)))
+
+
+@pytest.mark.parametrize("name", AFFINES)
+def test_labels_come_to_the_working_grid_where_their_mask_does(name):
+    grid = plan_grid(AFFINES[name], SHAPE)
+    labels = np.zeros(SHAPE, np.int16)
+    labels[4:14, 5:18, 6:20] = 41
+    working = labels_to_working(labels, grid)
+    assert working.dtype == np.int16
+    assert set(np.unique(working)) == {0, 41}
+    # alike but for ties, which go to the smaller label there and inside here
+    assert np.mean((working > 0) != mask_to_working(labels > 0, grid)) < 0.02
 
 
 def test_values_stay_within_the_range_of_the_scan(rng):

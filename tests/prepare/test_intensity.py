@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from neuronat.errors import UnusableInputError
-from neuronat.prepare.intensity import normalize_intensity, rough_peaks, tissue_peaks
+from neuronat.prepare.intensity import (
+    count_from_darkest,
+    normalize_intensity,
+    rough_peaks,
+    scale_brightness,
+    tissue_peaks,
+)
 from neuronat.space.volume import Volume
 
 AFFINE = np.diag([1.0, 1.0, 1.5, 1.0])
@@ -61,6 +67,8 @@ def test_rough_peaks_differ_whatever_the_values():
     grey, white = rough_peaks(values)
     assert grey == 3.0
     assert white == pytest.approx(3.02)
+    values[:10] = 5.0
+    assert rough_peaks(values) == (3.0, pytest.approx(3.04))  # a fiftieth of the range
 
 
 def test_the_source_is_left_as_it_was(rng):
@@ -68,3 +76,30 @@ def test_the_source_is_left_as_it_was(rng):
     volume = Volume(values.reshape(30, 50, 20).copy(), AFFINE)
     normalize_intensity(volume, np.ones((30, 50, 20), bool))
     np.testing.assert_array_equal(volume.values, values.reshape(30, 50, 20))
+
+
+def test_the_brighter_half_of_the_brighter_half_becomes_one():
+    # without air 211 voxels: beyond their mean of 30.8 are 111, beyond the mean of these, 57.7, the last 11
+    values = np.repeat([-4, 0, 1, 50, 100, 400], [60, 29, 100, 100, 10, 1]).astype(np.float32).reshape(10, 5, 6)
+    scaled = scale_brightness(values)
+    assert scaled.dtype == np.float32
+    mean = (10 * 100 + 400) / 11
+    found = [scaled[values == level].mean() for level in (-4, 0, 1, 50, 100, 400)]
+    np.testing.assert_allclose(found, [0, 0, 1 / mean, 50 / mean, 100 / mean, 2.55], rtol=1e-5)  # float32
+    np.testing.assert_allclose(scale_brightness(3 * values), scaled, rtol=1e-5)
+
+
+def test_a_scan_of_one_brightness_becomes_one_and_one_of_none_is_refused():
+    np.testing.assert_array_equal(scale_brightness(np.full((2, 3, 4), 7, np.float32)), np.ones((2, 3, 4)))
+    with pytest.raises(UnusableInputError, match="no voxel is brighter than 0; check the scan"):
+        scale_brightness(np.full((2, 3, 4), -1, np.float32))
+
+
+def test_the_air_of_a_head_becomes_zero_and_stays_so():
+    head = np.zeros((10, 20, 30), np.float32)
+    head[2:8, 4:16, 5:25] = np.linspace(100, 900, 20, dtype=np.float32)
+    head[0, 0, :9] = -300  # a few that ring
+    np.testing.assert_array_equal(count_from_darkest(head), head)
+    np.testing.assert_allclose(count_from_darkest(head - 1024), head, atol=1e-4)  # float32
+    scored = (head - head.mean()) / head.std()
+    np.testing.assert_allclose(count_from_darkest(scored) * head.std(), head, atol=1e-3)  # of 900, float32

@@ -130,6 +130,41 @@ def test_a_given_mask_must_fit_the_scan(brain, phantom):
     np.testing.assert_array_equal(require_mask(Volume(half, AFFINE), brain, force=True), half)
 
 
+@pytest.mark.parametrize(("n_voxels", "is_brain"), [(499, False), (501, True), (2199, True), (2201, False)])
+def test_a_brain_has_500_to_2200_ml(rng, n_voxels: int, is_brain: bool):
+    values = np.zeros((24, 26, 28), np.float32)
+    inside = np.zeros(values.shape, bool)
+    inside[2:22, 3:14, 4:19] = True
+    inside.reshape(-1)[np.flatnonzero(inside)[n_voxels:]] = False
+    values[inside] = rng.uniform(100, 200, n_voxels)
+    scan = Volume(values, np.diag([-10.0, 10.0, 10.0, 1.0]))  # a voxel has 1 ml
+    found, is_stripped = find_stripped_mask(scan)
+    np.testing.assert_array_equal(found, inside)
+    assert is_stripped == is_brain
+    given = Volume(inside.astype(np.float32), scan.affine)
+    if is_brain:
+        np.testing.assert_array_equal(require_mask(given, scan), inside)
+    else:
+        with pytest.raises(UnusableInputError, match=rf"the mask has {n_voxels} ml, and a brain has 500 to 2200 ml"):
+            require_mask(given, scan)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_hollow_that_is_open_on_any_side_is_not_filled(axis: int):
+    along = np.linspace(-12, 12, 25)
+    radius = np.sqrt(along[:, None] ** 2 + along**2)
+    tube = np.broadcast_to((radius > 4) & (radius < 9), (25, 25, 25))
+    tube = np.moveaxis(tube, 0, axis)  # open at both ends of this axis alone
+    mask, _ = find_stripped_mask(Volume(np.where(tube, 100, 0).astype(np.float32), AFFINE))
+    np.testing.assert_array_equal(mask, tube)
+
+
+def test_dark_bone_gives_a_head_away_whatever_the_background(head):
+    objections = {inspect_background(Volume(head.values + summand, AFFINE)).objection for summand in (0, 1000, -300)}
+    assert len(objections) == 1
+    assert "as dark as bone or air" in objections.pop()
+
+
 def scans_of_malc() -> list[Path]:
     return sorted((DATA / "malc").glob("*/anat/*_desc-brain_T1w.nii.gz"))
 

@@ -115,6 +115,7 @@ def test_nothing_is_asked_from_anywhere(content):
     reader = Reader(page)
     assert not [tag for tag, _ in reader.tags if tag in ("script", "iframe", "object", "embed", "form", "a")]
     links = [attrs.get(key, "") for _, attrs in reader.tags for key in ("href", "src", "srcset", "action")]
+    assert [link for link in links if link], "pictures are there"
     assert all(link.startswith("data:") for link in links if link)
     assert "url(" not in page
     assert "@import" not in page

@@ -113,6 +113,10 @@ def test_grids_are_the_same_within_a_tolerance_at_the_corners():
     assert not is_same_grid((SHAPE, OBLIQUE), (SHAPE, moved))
     assert is_same_grid((SHAPE, OBLIQUE), (SHAPE, moved), tolerance_mm=0.2)
     assert not is_same_grid((SHAPE, OBLIQUE), ((5, 4, 3), OBLIQUE))
+    for along, expected in ((0.0057, True), (0.0059, False)):  # times the square root of 3: 0.0099 and 0.0102 mm
+        moved = OBLIQUE.copy()
+        moved[:3, 3] += along
+        assert is_same_grid((SHAPE, OBLIQUE), (SHAPE, moved)) == expected
     stretched = OBLIQUE.copy()
     stretched[2, 2] += 0.1
     assert not is_same_grid((SHAPE, OBLIQUE), (SHAPE, stretched))

@@ -4,7 +4,7 @@ import pytest
 
 from neuronat.errors import ConfigError, GridError, UnusableInputError
 from neuronat.space.files import read_volume
-from neuronat.space.geometry import lettered_affine
+from neuronat.space.geometry import default_mgh_affine, lettered_affine
 from neuronat.space.scan import ReadOptions
 
 # what tests/space/conftest.py writes into both forms of every file
@@ -118,6 +118,61 @@ def test_other_units_are_converted(nifti, tmp_path, grey, unit, factor, name):
     scan = read_volume(tmp_path / "unit.nii")
     np.testing.assert_allclose(scan.volume.affine, np.eye(4), atol=1e-6)
     assert scan.warnings == (f"header gives lengths in {name}: converted to mm",)
+
+
+@pytest.mark.parametrize(("unit", "per_mm"), [("meter", 0.001), ("mm", 1.0), ("micron", 1000.0)])
+def test_forms_disagree_by_millimetres_whatever_the_unit_of_the_header(tmp_path, grey, unit, per_mm):
+    def disagreements(apart_mm: float) -> list[str]:
+        sform = np.diag([-per_mm, per_mm, per_mm, 1.0])
+        qform = sform.copy()
+        qform[1, 3] = apart_mm * per_mm
+        image = nibabel.Nifti1Image(grey, sform)
+        image.set_sform(sform, 1)
+        image.set_qform(qform, 1)
+        image.header.set_xyzt_units(unit)
+        image.to_filename(tmp_path / "unit.nii")
+        return [line for line in read_volume(tmp_path / "unit.nii").warnings if "disagree" in line]
+
+    assert disagreements(0.9) == []
+    (told,) = disagreements(1.1)
+    assert told.startswith("sform and qform disagree by up to 1.1 mm and 0.0 degrees: the sform is used")
+
+
+def test_forms_disagree_where_they_are_furthest_apart(tmp_path, grey):
+    sform = np.diag([-1.0, 1.0, 1.0, 1.0])
+    image = nibabel.Nifti1Image(grey, sform)
+    image.set_sform(sform, 1)
+    image.set_qform(np.diag([-1.0, 1.04, 1.0, 1.0]), 1)  # alike at the first voxel, 43 x 0.04 mm apart at the last
+    image.to_filename(tmp_path / "scaled.nii")
+    lines = [line for line in read_volume(tmp_path / "scaled.nii").warnings if "disagree" in line]
+    assert [line.split(" and 0")[0] for line in lines] == ["sform and qform disagree by up to 1.7 mm"]
+
+
+@pytest.mark.parametrize(("spacing", "is_told"), [(2.019, False), (2.021, True)])
+def test_a_hundredth_of_the_spacing_may_be_rounding(tmp_path, grey, spacing, is_told):
+    image = nibabel.Nifti1Image(grey, np.diag([2.0, 2.0, 2.0, 1.0]))
+    image.header.set_zooms((2.0, spacing, 2.0))
+    image.set_sform(np.diag([2.0, 2.0, 2.0, 1.0]), 1)
+    image.set_qform(None, 0)
+    image.header["pixdim"][2] = spacing
+    image.to_filename(tmp_path / "spacing.nii")
+    assert [line[:14] for line in read_volume(tmp_path / "spacing.nii").warnings] == ["header spacing"] * is_told
+
+
+def test_fewer_than_32_voxels_are_too_few_however_large_they_are(tmp_path, grey):
+    for n_voxels in (31, 32):
+        path = tmp_path / f"few{n_voxels}.nii"
+        nibabel.save(nibabel.Nifti1Image(grey[:n_voxels], np.diag([-1.5, 1.0, 1.0, 1.0])), path)
+    with pytest.raises(UnusableInputError, match="field of view too small for a brain"):
+        read_volume(tmp_path / "few31.nii")
+    assert read_volume(tmp_path / "few32.nii").warnings == ()
+
+
+def test_without_its_flag_an_mgh_file_lies_as_freesurfer_puts_it():
+    # FreeSurfer: 1 mm, voxel (I/2, J/2, K/2) in the world's origin; i to the left, j down, k to the front
+    affine = default_mgh_affine((40, 44, 52, 1))
+    np.testing.assert_array_equal(affine @ [20, 22, 26, 1], [0, 0, 0, 1])
+    np.testing.assert_array_equal(affine[:3, :3], [[-1, 0, 0], [0, 0, 1], [0, -1, 0]])
 
 
 def test_a_small_field_of_view_is_refused_unless_forced(nifti, grey):

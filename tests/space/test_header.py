@@ -46,11 +46,63 @@ def test_the_claims_of_mgh_are_read():
     assert (header.offset, header.pixdim) == (284, (2.0, 3.0, 0.5))
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"])
+def test_every_type_of_number_is_known_by_its_code(order, kind):
+    for make in (nibabel.Nifti1Header, nibabel.Nifti2Header):
+        fields = make(endianness=order)
+        fields.set_data_shape((3, 4, 5))
+        fields.set_data_dtype(np.dtype(kind))
+        fields["vox_offset"] = 544
+        assert parse_header(fields.binaryblock).dtype == np.dtype(order + kind)
+
+
+@pytest.mark.parametrize("kind", ["u1", "i2", "i4", "f4"])
+def test_every_type_of_number_of_mgh_is_known_by_its_code(kind):
+    content = nibabel.MGHImage(np.zeros((3, 4, 5), np.dtype(">" + kind)), np.eye(4)).to_bytes()
+    assert parse_header(content[:560]).dtype == np.dtype(">" + kind)
+
+
+def test_the_claims_of_nifti2_are_checked_as_those_of_nifti1():
+    fields = nibabel.Nifti2Header()
+    fields.set_data_shape((3, 4, 5, 1, 2))
+    fields["vox_offset"] = 543
+    with pytest.raises(UnusableInputError, match=r"begin at byte 543 \(vox_offset\), and they cannot before byte 544"):
+        parse_header(fields.binaryblock)
+    fields["vox_offset"] = 544
+    assert parse_header(fields.binaryblock).n_dimensions == 5
+    fields["magic"], fields["vox_offset"] = b"ni2", 0
+    assert parse_header(fields.binaryblock).is_pair
+
+
+@pytest.mark.parametrize("beyond", [0, 7, -1])
+def test_what_stands_beyond_the_last_dimension_does_not_count(beyond):
+    fields = nibabel.Nifti1Header()
+    fields.set_data_shape((3, 4, 5))
+    fields["vox_offset"] = 352
+    content = bytearray(fields.binaryblock)
+    struct.pack_into("<h", content, 48, beyond)
+    assert parse_header(bytes(content)).extents == (3, 4, 5)
+
+
+def test_seven_dimensions_are_the_most():
+    fields = nibabel.Nifti1Header()
+    fields.set_data_shape((3, 4, 5, 1, 1, 1, 2))
+    fields["vox_offset"] = 352
+    assert parse_header(fields.binaryblock).extents == (3, 4, 5, 1, 1, 1, 2)
+    content = bytearray(fields.binaryblock)
+    struct.pack_into("<h", content, 40, 8)
+    with pytest.raises(UnusableInputError, match="impossible dimensions"):
+        parse_header(bytes(content))
+
+
 def test_extents_of_one_after_the_third_fall_away():
     fields = nibabel.Nifti1Header()
     fields.set_data_shape((3, 4, 1, 1, 1))
     fields["vox_offset"] = 352
     assert parse_header(fields.binaryblock).extents == (3, 4, 1)
+    fields.set_data_shape((3, 4, 5, 1))
+    assert parse_header(fields.binaryblock).extents == (3, 4, 5)
 
 
 @pytest.mark.parametrize(("slope", "inter"), [(0.0, 5.0), (np.nan, 5.0), (np.nan, np.inf)])
@@ -69,6 +121,10 @@ def test_a_slope_of_zero_or_nan_means_no_scaling(nifti, grey, slope, inter):
         ({"datatype": 9999}, "holds voxels of the unknown type 9999"),
         ({"datatype": 128}, r"holds colours \(RGB\)"),
         ({"datatype": 32}, "complex numbers; give the magnitude image"),
+        ({"datatype": 1792}, "complex numbers; give the magnitude image"),
+        ({"datatype": 2048}, "complex numbers; give the magnitude image"),
+        ({"datatype": 2304}, r"holds colours \(RGBA\)"),
+        ({"datatype": 1536}, "holds 128-bit floats; save it as float32"),
         ({"datatype": 1}, "single bits"),
         ({"vox_offset": 0}, r"voxels begin at byte 0 \(vox_offset\), and they cannot before byte 352"),
         ({"vox_offset": 348}, "cannot before byte 352"),

@@ -6,7 +6,7 @@ from neuronat.errors import LabelError, UnusableInputError
 from neuronat.labels import load_scheme
 from neuronat.space.files import read_label_map, read_mask, read_volume
 from neuronat.space.scan import ReadOptions
-from neuronat.space.voxels import count_ids, is_label_like, mend, whole_ids
+from neuronat.space.voxels import count_ids, inside_mask, is_label_like, largest_part, mend, whole_ids
 
 SCHEME = load_scheme("deepnat25")
 
@@ -83,6 +83,9 @@ def test_neighbours_beyond_the_border_do_not_count():
     values[0, 0, 0] = np.nan
     mended, _ = mend(values)
     np.testing.assert_array_equal(mended[0, 0, 0], 0)  # three of seven neighbours are 100
+    assert np.isnan(values[0, 0, 0]), "the values given stay as they were"
+    mended, _ = mend(values[::-1, ::-1, ::-1])
+    np.testing.assert_array_equal(mended[-1, -1, -1], 0)
 
 
 def test_many_broken_voxels_are_refused(nifti, grey):
@@ -199,3 +202,78 @@ def test_a_mask_of_one_value_is_empty_or_full(nifti, ids, level, expected):
 def test_any_other_mask_is_refused(nifti, ids, change, words):
     with pytest.raises(LabelError, match=f"{words}; a mask holds 0 outside and one other value inside; give a mask"):
         read_mask(nifti(values=change(ids)))
+
+
+def test_every_neighbour_counts_for_a_broken_voxel():
+    values = np.zeros((20, 21, 22), np.float32)
+    values[4:7, 4:7, 4:7] = np.arange(27, dtype=np.float32).reshape(3, 3, 3) ** 2
+    values[5, 5, 5] = np.nan
+    mended, _ = mend(values)
+    assert mended[5, 5, 5] == (12**2 + 14**2) / 2  # the middle two of 26: 13 squared was the broken one
+    values[4:7, 4:7, 4:7] = values[4:7, 4:7, 4:7][::-1]
+    values[5, 5, 5], values[6, 4, 4] = np.nan, 1000  # 0 became large: 14 is the middle but one
+    mended, _ = mend(values)
+    assert mended[5, 5, 5] == (14**2 + 15**2) / 2
+
+
+def test_very_many_broken_voxels_are_mended_to_the_last():
+    values = np.ones((150, 160, 170), np.float32)
+    values.reshape(-1)[::102] = np.nan  # 40,000, more than are mended at once
+    mended, n_mended = mend(values)
+    assert n_mended == 40_000
+    np.testing.assert_array_equal(mended, np.ones_like(values))
+
+
+def test_a_hundredth_of_broken_voxels_is_too_much():
+    values = np.ones((10, 20, 30), np.float32)
+    values.reshape(-1)[:60] = np.nan
+    with pytest.raises(UnusableInputError, match="60 of 6000 voxels are not a number or infinite"):
+        mend(values)
+    values[0, 0, 0] = 1
+    assert mend(values)[1] == 59
+
+
+@pytest.mark.parametrize(("n_equal", "expected"), [(60, False), (61, True)])
+def test_three_fifths_of_equal_neighbours_make_a_label_map(n_equal: int, expected: bool):
+    values = np.zeros((2, 20, 30), np.float32)  # 100 pairs along the first axis lie inside
+    values[:, :4, :25] = np.arange(1, 101).reshape(4, 25)
+    values[1].reshape(-1)[np.flatnonzero(values[1])[n_equal:]] += 100
+    assert is_label_like(values) == expected
+
+
+def test_a_mask_of_one_slice_is_like_labels_and_values_far_apart_are_not():
+    slab = np.zeros((3, 20, 30), np.float32)
+    slab[1, 4:9, 5:20] = 1
+    assert is_label_like(slab)
+    for beyond in (65536, 1.5):
+        slab[1, 4, 5] = beyond
+        assert not is_label_like(slab)
+
+
+def test_what_is_nearly_zero_beside_the_other_value_is_outside():
+    stored = np.array([[[0, 255]]], np.uint8)
+    np.testing.assert_array_equal(inside_mask(stored, 1.0, 1e-4), stored > 0)
+    with pytest.raises(LabelError, match=r"holds 0.001 and 255.001; a mask holds 0 outside"):
+        inside_mask(stored, 1.0, 1e-3)
+
+
+def test_ids_are_whole_up_to_32_bits_and_512_of_them():
+    ends = np.array([[[2**31 - 1, 0, -(2**31)]]])
+    np.testing.assert_array_equal(whole_ids(ends, 1.0, 0.0), ends)
+    for beyond in (2**31, -(2**31) - 1):
+        with pytest.raises(LabelError, match=rf"{beyond}\b.* do not fit 32 bits"):
+            whole_ids(np.array([[[0, beyond]]]), 1.0, 0.0)
+    np.testing.assert_array_equal(whole_ids(np.array([[[0.5, 3.0, -2.0]]]), 4.0, 1.0), [[[3, 13, -7]]])
+    many = np.arange(512).reshape(8, 8, 8)
+    np.testing.assert_array_equal(whole_ids(many, 1.0, 0.0), many)
+    with pytest.raises(LabelError, match="513 different values; a label map has at most 512"):
+        whole_ids(np.arange(513).reshape(9, 57, 1), 1.0, 0.0)
+
+
+def test_the_largest_part_hangs_together_by_faces():
+    mask = np.zeros((6, 7, 8), bool)
+    mask[0, 0, :3] = mask[1, 1, :2] = mask[4, 5, 3:7] = True  # 3 and 2 touch by an edge: 5, but two parts
+    expected = np.zeros_like(mask)
+    expected[4, 5, 3:7] = True
+    np.testing.assert_array_equal(largest_part(mask), expected)
+    np.testing.assert_array_equal(largest_part(np.zeros_like(mask)), np.zeros_like(mask))

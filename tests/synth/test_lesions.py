@@ -17,7 +17,8 @@ def test_lesions_lie_in_white_matter_near_ventricles_and_look_like_grey_matter(s
     change = older.volume.values / specimen.volume.values.clip(min=1)
     is_white = specimen.mask & (specimen.tissue == WHITE)
     lesions = change < 0.85
-    assert lesions.sum() == pytest.approx(0.1 * is_white.sum(), rel=0.5)
+    # a tenth of the white matter is asked for; rims are half-way to it (measured: 0.92 to 0.95 of that with four seeds)
+    assert lesions.sum() == pytest.approx(0.1 * is_white.sum(), rel=0.12)
     assert (lesions & is_white).sum() > 0.9 * lesions.sum()
     ventricles = np.isin(specimen.labels.ids, (4, 43, 14))
     distance = ndimage.distance_transform_edt(~ventricles)

@@ -12,7 +12,7 @@ from neuronat.train.teaching import check_training_set, load_protocols, read_lab
 
 AFFINE = np.array([[-1.0, 0, 0, 9], [0, 0, 1.5, -4], [0, 1.2, 0, 7], [0, 0, 0, 1]])
 SHAPE = (4, 5, 6)
-ANY = LabelScheme("any", tuple(range(300))[:256], ("",) * 256, ("",) * 256, tuple(range(256)))
+ANY = LabelScheme("any", tuple(range(300))[:256], ("",) * 256, ("#000000",) * 256, tuple(range(256)))
 
 
 @pytest.fixture

@@ -26,7 +26,9 @@ __all__ = ["BRAIN", "LabelScheme", "load_scheme", "parse_scheme", "read_scheme",
 BRAIN = "brain"
 """The protocol of brain masks; its answer is the mask, not a label map."""
 PROTOCOL = re.compile(r"[a-z0-9]+")
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 MOST_CLASSES = 256
+ID_LIMIT = 2**31
 FREESURFER_SCHEMES = ("freesurfer", "deepnat25")  # the ids of both are FreeSurfer's
 
 
@@ -53,10 +55,19 @@ class LabelScheme:
             )
         if not len(self.ids) == len(self.names) == len(self.colours) == len(self.partners):
             raise LabelError(f"label scheme {self.name}: ids, names, colours and partners differ in length")
+        self._require_storable()
         partner_of = dict(zip(self.ids, self.partners, strict=True))
         for index, partner in partner_of.items():
             if partner_of.get(partner) != index:
                 raise LabelError(f"label scheme {self.name}: {index} names {partner} as its pair, but not the reverse")
+
+    def _require_storable(self) -> None:
+        """Raise LabelError for ids that images cannot hold, and for colours that are none."""
+        if strange := [index for index in self.ids if not 0 <= index < ID_LIMIT]:
+            raise LabelError(f"label scheme {self.name}: ids {strange} are negative or beyond 32 bits; use others")
+        for colour in self.colours:
+            if not COLOUR.fullmatch(colour):
+                raise LabelError(f"label scheme {self.name}: {colour!r} is no colour; write it as #rrggbb")
 
     @property
     def n_classes(self) -> int:

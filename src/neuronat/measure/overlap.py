@@ -12,6 +12,8 @@ from neuronat.labels.scheme import LabelScheme
 
 __all__ = ["count_jointly", "dice_of_counts", "dice_per_structure", "fast_classes"]
 
+LARGEST_TABLE = 2**20
+
 
 def fast_classes(ids: NDArray[np.integer], scheme: LabelScheme, *, what: str = "label map") -> NDArray[np.uint8]:
     """Replace ids by classes through a look-up table, without sorting the voxels.
@@ -41,7 +43,8 @@ def fast_classes(ids: NDArray[np.integer], scheme: LabelScheme, *, what: str = "
     """
     highest = max(scheme.ids)
     unknown = 255
-    if scheme.n_classes > unknown or (ids.size and (int(ids.min()) < 0 or int(ids.max()) > highest)):
+    has_table = scheme.n_classes <= unknown and highest < LARGEST_TABLE
+    if not has_table or (ids.size and (int(ids.min()) < 0 or int(ids.max()) > highest)):
         return scheme.classes_of(ids, what=what)
     table = np.full(highest + 1, unknown, np.uint8)
     table[list(scheme.ids)] = np.arange(scheme.n_classes)

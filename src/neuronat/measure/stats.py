@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuronat import __version__
-from neuronat.labels.scheme import LabelScheme
+from neuronat.labels.scheme import LabelScheme, load_scheme
 from neuronat.measure.volumes import StructureVolume
 from neuronat.space.affine import voxel_volume_mm3
 from neuronat.space.volume import LabelMap, Volume
@@ -25,7 +25,11 @@ COLUMNS = (
     ("normMax", "Intensity normMax", "MR"),
     ("normRange", "Intensity normRange", "MR"),
 )
-VENTRICLES = (4, 5, 14, 15, 43, 44)
+FREESURFER = "freesurfer"
+NO_PART = frozenset({16, 85})
+"""Brain stem and optic chiasm, which FreeSurfer leaves out of the brain's volume: where they end is anybody's guess."""
+FLUIDS = frozenset({4, 5, 14, 15, 24, 31, 43, 44, 63, 72})
+"""Ventricles with their choroid plexus, and CSF: what FreeSurfer leaves out of the volume without ventricles."""
 MEASURES = (
     ("lhCortex", "lhCortexVol", "Left hemisphere cortical gray matter volume", (3,)),
     ("rhCortex", "rhCortexVol", "Right hemisphere cortical gray matter volume", (42,)),
@@ -62,7 +66,8 @@ def aseg_stats(
 
     Notes
     -----
-    Source: ours, after FreeSurfer's file format.
+    Source: ours, after FreeSurfer's file format, and its definitions of the sums: brain stem and optic chiasm are no
+    part of `BrainSegVol`; `BrainSegVolNotVent` is that without ventricles, choroid plexus and CSF.
     """
     grey = _grey_values(labels, image)
     voxel_mm3 = voxel_volume_mm3(labels.affine)
@@ -99,16 +104,16 @@ def aseg_stats(
 
 def _measures(found: Sequence[StructureVolume], scheme: LabelScheme, target: str) -> list[str]:
     """Sum up the parts that readers ask for, where all that belongs to one was found and its FreeSurfer id is known."""
-    total = sum(row.volume_mm3 or 0.0 for row in found)
+    ids = _freesurfer_ids(scheme, target)
+    volumes: dict[int, float] = {}
+    for row in found:
+        volumes[ids[row.index]] = volumes.get(ids[row.index], 0.0) + (row.volume_mm3 or 0.0)
+    total = sum(volume for index, volume in volumes.items() if index not in NO_PART)
     sums = [("BrainSeg", "BrainSegVol", "Brain Segmentation Volume", total)]
     if target:
-        volumes: dict[int, float] = {}
-        for row in found:
-            index = scheme.mappings[target][row.index] if target in scheme.mappings else row.index
-            volumes[index] = volumes.get(index, 0.0) + (row.volume_mm3 or 0.0)
-        ventricles = sum(volumes.get(index, 0.0) for index in VENTRICLES)
+        fluids = sum(volumes.get(index, 0.0) for index in FLUIDS)
         words = "Brain Segmentation Volume Without Ventricles"
-        sums.append(("BrainSegNotVent", "BrainSegVolNotVent", words, total - ventricles))
+        sums.append(("BrainSegNotVent", "BrainSegVolNotVent", words, total - fluids))
         for field, name, words, parts in MEASURES:
             if set(parts) <= set(volumes):
                 sums.append((field, name, words, sum(volumes[index] for index in parts)))
@@ -123,6 +128,21 @@ def _column_lines() -> list[str]:
         lines.append(f"# TableCol {number:2d} FieldName {words}")
         lines.append(f"# TableCol {number:2d} Units     {unit}")
     return lines
+
+
+def _freesurfer_ids(scheme: LabelScheme, target: str) -> dict[int, int]:
+    """Return FreeSurfer's id of each structure; of one that is not mapped that of its name, or 0."""
+    if not target:
+        return dict.fromkeys(scheme.ids, 0)
+    known = load_scheme(FREESURFER)
+    of_name = {_plain(name): index for index, name in zip(known.ids, known.names, strict=True)}
+    mapped = scheme.mappings.get(target, {index: index for index in scheme.ids})
+    named = zip(scheme.ids, scheme.names, strict=True)
+    return {index: mapped[index] or of_name.get(_plain(name), 0) for index, name in named}
+
+
+def _plain(name: str) -> str:
+    return "-".join(name.lower().split())
 
 
 def _own_or_freesurfer_ids(scheme: LabelScheme, target: str) -> dict[int, int]:

@@ -29,6 +29,7 @@ from neuronat.pipeline.networks import Networks
 from neuronat.pipeline.result import BrainProbabilities, Result
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, part_of, result_settings
 from neuronat.prepare.conform import labels_to_native, plan_grid, to_working
+from neuronat.prepare.intensity import count_from_darkest
 from neuronat.prepare.mask import is_raw_head, require_mask, require_stripped_mask
 from neuronat.prepare.scan import PreparedScan, prepare_scan, uncrop
 from neuronat.record import shown_name, stem_of
@@ -202,7 +203,7 @@ def _stripped(inputs: Inputs, networks: Networks, progress: Progress) -> Inputs:
     require_structure(values)
     i, j, k = values.shape
     grid = plan_grid(inputs.scan.volume.affine, (i, j, k))
-    working = to_working(inputs.scan.volume, grid)
+    working = to_working(Volume(count_from_darkest(values), inputs.scan.volume.affine), grid)
     finder = networks.stripper
     found = find_brain(finder, working.values, networks.device, progress)
     return replace(inputs, mask=labels_to_native(found.astype(np.int32), grid) > 0, finder=finder)

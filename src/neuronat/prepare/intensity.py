@@ -6,13 +6,14 @@ from numpy.typing import NDArray
 from neuronat.errors import UnusableInputError
 from neuronat.space.volume import Volume
 
-__all__ = ["normalize_intensity", "rough_peaks", "scale_brightness", "tissue_peaks"]
+__all__ = ["count_from_darkest", "normalize_intensity", "rough_peaks", "scale_brightness", "tissue_peaks"]
 
 GREY_MATTER = 0.65
 WHITE_MATTER = 1.0
 FLOOR, CEILING = 0.05, 2.0
 N_BINS = 256
 LEAST_CONTRAST = 0.02
+DARKEST_PERCENTILE = 2.0
 
 
 def normalize_intensity(volume: Volume, mask: NDArray[np.bool_], peaks: tuple[float, float] | None = None) -> Volume:
@@ -46,6 +47,18 @@ def normalize_intensity(volume: Volume, mask: NDArray[np.bool_], peaks: tuple[fl
     slope = (WHITE_MATTER - GREY_MATTER) / (white - grey)
     values = np.clip((volume.values - grey) * slope + GREY_MATTER, FLOOR, CEILING)
     return Volume(np.where(mask, values, 0.0).astype(np.float32), volume.affine)
+
+
+def count_from_darkest(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shift the grey values (I, J, K) of a raw head so that what is darkest in it, the air, is 0 as scanners store it.
+
+    Notes
+    -----
+    Source: ours. The second percentile: a few voxels that ring below the air do not count. Where the air is 0 nothing
+    changes; values that were shifted afterwards, as z-scores are, come back but for their scale.
+    """
+    darkest = np.float32(np.percentile(values, DARKEST_PERCENTILE))
+    return values - darkest if darkest else values
 
 
 def scale_brightness(values: NDArray[np.float32]) -> NDArray[np.float32]:

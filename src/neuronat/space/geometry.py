@@ -94,7 +94,10 @@ def choose_affine(
         placement = _without_forms(forms, pixdim)
     else:
         code = forms.sform_code if chosen == "sform" else forms.qform_code
-        warnings = _compare_forms(forms, usable, shape, chosen, is_decided=use_form is not None)
+        mm_per_unit = MM_PER_UNIT.get(unit_code, (1.0, ""))[0]
+        warnings = _compare_forms(
+            forms, usable, shape, chosen, is_decided=use_form is not None, mm_per_unit=mm_per_unit
+        )
         warnings += _compare_spacing(affine, pixdim)
         placement = Placement(affine=affine, space_code=code, is_orientation_known=True, warnings=warnings)
     return _in_mm(placement, unit_code)
@@ -219,6 +222,7 @@ def _compare_forms(
     chosen: str,
     *,
     is_decided: bool,
+    mm_per_unit: float,
 ) -> tuple[str, ...]:
     """Say whether the two forms agree; refuse mirror images unless the user has decided."""
     sform, qform = usable["sform"], usable["qform"]
@@ -228,7 +232,7 @@ def _compare_forms(
         return ("the qform cannot be used: the sform is",) if forms.qform_code and qform is None else ()
     if np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0 and not is_decided:
         raise GridError("sform and qform are mirror images of each other; decide with --use-form sform or qform")
-    apart_mm = float(np.linalg.norm(corners_mm(sform, shape) - corners_mm(qform, shape), axis=1).max())
+    apart_mm = mm_per_unit * float(np.linalg.norm(corners_mm(sform, shape) - corners_mm(qform, shape), axis=1).max())
     cosines = (sform[:3, :3] / spacing_mm(sform) * (qform[:3, :3] / spacing_mm(qform))).sum(axis=0)
     apart_degrees = float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).max())
     if apart_mm <= MOST_APART_MM and apart_degrees <= MOST_APART_DEGREES:
