@@ -157,7 +157,7 @@ def _read(path: Path) -> "list[LabelMap]":
         return [read_label_map(path, stated)]
     schemes = [load_scheme(name) for name in scheme_names()]
     ids = tuple(sorted({index for scheme in schemes for index in scheme.ids}))
-    every = LabelScheme(" or ".join(scheme_names()), ids, ("",) * len(ids), ("",) * len(ids), ids)
+    every = LabelScheme(" or ".join(scheme_names()), ids, ("",) * len(ids), ("#000000",) * len(ids), ids)
     label_map = read_label_map(path, every)
     found = set(np.unique(label_map.ids).tolist())
     fitting = [scheme for scheme in schemes if found <= set(scheme.ids)]
