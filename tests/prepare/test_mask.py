@@ -138,9 +138,9 @@ def test_a_brain_has_500_to_2200_ml(rng, n_voxels: int, is_brain: bool):
     inside.reshape(-1)[np.flatnonzero(inside)[n_voxels:]] = False
     values[inside] = rng.uniform(100, 200, n_voxels)
     scan = Volume(values, np.diag([-10.0, 10.0, 10.0, 1.0]))  # a voxel has 1 ml
-    found, is_stripped = find_stripped_mask(scan)
-    np.testing.assert_array_equal(found, inside)
-    assert is_stripped == is_brain
+    found = inspect_background(scan)
+    np.testing.assert_array_equal(found.mask, inside)
+    assert (found.objection == "") == is_brain
     given = Volume(inside.astype(np.float32), scan.affine)
     if is_brain:
         np.testing.assert_array_equal(require_mask(given, scan), inside)
@@ -155,8 +155,8 @@ def test_a_hollow_that_is_open_on_any_side_is_not_filled(axis: int):
     radius = np.sqrt(along[:, None] ** 2 + along**2)
     tube = np.broadcast_to((radius > 4) & (radius < 9), (25, 25, 25))
     tube = np.moveaxis(tube, 0, axis)  # open at both ends of this axis alone
-    mask, _ = find_stripped_mask(Volume(np.where(tube, 100, 0).astype(np.float32), AFFINE))
-    np.testing.assert_array_equal(mask, tube)
+    found = inspect_background(Volume(np.where(tube, 100, 0).astype(np.float32), AFFINE))
+    np.testing.assert_array_equal(found.mask, tube)
 
 
 def test_dark_bone_gives_a_head_away_whatever_the_background(head):
