@@ -9,6 +9,7 @@ DECORATORS = {
     "inlined": "numba binds no keyword-only parameters where one compiled function calls another",
 }
 EXCEPTIONS: dict[str, str] = {
+    "neuronat.cli.bids._above_zero": "the callback of an option: click gives context, option and value by their places",
     "neuronat.train.validate._report": "a progress callback: whoever calculates gives step and share by their places",
 }
 

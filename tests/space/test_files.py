@@ -188,7 +188,7 @@ def test_grey_values_and_masks_come_back(tmp_path, rng, name):
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_probabilities_are_one_frame_per_class(tmp_path, rng, name):
     values = rng.dirichlet(np.ones(26), (3, 4, 5)).astype(np.float32).transpose(3, 0, 1, 2)
-    write_channels(tmp_path / name, values, 26, OBLIQUE)
+    write_channels(tmp_path / name, values, OBLIQUE, n_channels=26)
     image = load(tmp_path / name)
     np.testing.assert_array_equal(np.asarray(image.dataobj), np.moveaxis(values, 0, -1))
 

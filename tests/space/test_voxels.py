@@ -252,22 +252,22 @@ def test_a_mask_of_one_slice_is_like_labels_and_values_far_apart_are_not():
 
 def test_what_is_nearly_zero_beside_the_other_value_is_outside():
     stored = np.array([[[0, 255]]], np.uint8)
-    np.testing.assert_array_equal(inside_mask(stored, 1.0, 1e-4), stored > 0)
+    np.testing.assert_array_equal(inside_mask(stored, 1.0, inter=1e-4), stored > 0)
     with pytest.raises(LabelError, match=r"holds 0.001 and 255.001; a mask holds 0 outside"):
-        inside_mask(stored, 1.0, 1e-3)
+        inside_mask(stored, 1.0, inter=1e-3)
 
 
 def test_ids_are_whole_up_to_32_bits_and_512_of_them():
     ends = np.array([[[2**31 - 1, 0, -(2**31)]]])
-    np.testing.assert_array_equal(whole_ids(ends, 1.0, 0.0), ends)
+    np.testing.assert_array_equal(whole_ids(ends, 1.0, inter=0.0), ends)
     for beyond in (2**31, -(2**31) - 1):
         with pytest.raises(LabelError, match=rf"{beyond}\b.* do not fit 32 bits"):
-            whole_ids(np.array([[[0, beyond]]]), 1.0, 0.0)
-    np.testing.assert_array_equal(whole_ids(np.array([[[0.5, 3.0, -2.0]]]), 4.0, 1.0), [[[3, 13, -7]]])
+            whole_ids(np.array([[[0, beyond]]]), 1.0, inter=0.0)
+    np.testing.assert_array_equal(whole_ids(np.array([[[0.5, 3.0, -2.0]]]), 4.0, inter=1.0), [[[3, 13, -7]]])
     many = np.arange(512).reshape(8, 8, 8)
-    np.testing.assert_array_equal(whole_ids(many, 1.0, 0.0), many)
+    np.testing.assert_array_equal(whole_ids(many, 1.0, inter=0.0), many)
     with pytest.raises(LabelError, match="513 different values; a label map has at most 512"):
-        whole_ids(np.arange(513).reshape(9, 57, 1), 1.0, 0.0)
+        whole_ids(np.arange(513).reshape(9, 57, 1), 1.0, inter=0.0)
 
 
 def test_the_largest_part_hangs_together_by_faces():
