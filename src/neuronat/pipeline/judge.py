@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from neuronat.measure.agreement import Agreement, judge_agreement
 from neuronat.measure.confidence import judge_confidence
 from neuronat.measure.plausible import Finding, judge_certainty, judge_labels
+from neuronat.pipeline.confidence import own_confidence
 from neuronat.pipeline.result import BrainProbabilities
 from neuronat.space.volume import LabelMap
 
@@ -56,7 +57,7 @@ def judge_result(
             found += judge_certainty(computed[protocol].answer.certainty)
             calibration = computed[protocol].calibration
             if calibration is not None:
-                found += judge_confidence(computed[protocol].confidence, calibration.usual, label_map.scheme)
+                found += judge_confidence(own_confidence(protocol, computed), calibration.usual, label_map.scheme)
         prefix = f"{protocol}: " if len(labels) > 1 else ""
         findings[protocol] = tuple(replace(finding, reason=prefix + finding.reason) for finding in found)
     return findings

@@ -22,6 +22,7 @@ from neuronat.measure.plausible import COMMON, Finding
 from neuronat.measure.volumes import structure_volumes
 from neuronat.nets.store import Model
 from neuronat.pipeline.answers import answer_protocols
+from neuronat.pipeline.confidence import confidence_per_protocol
 from neuronat.pipeline.finder import find_brain
 from neuronat.pipeline.judge import judge_result
 from neuronat.pipeline.memory import fitting_tile_vox, require_memory
@@ -245,7 +246,7 @@ def _result(
         findings={**findings, "": (*findings[""], *(Finding("review", doubt) for doubt in cut))},
         provenance=_provenance(inputs, config, networks),
         computed=computed,
-        confidence={protocol: found.confidence for protocol, found in computed.items() if found.calibration},
+        confidence=confidence_per_protocol(computed),
         agreement=agreement,
         image=scan.volume if is_native else to_working(scan.volume, first.grid),
     )
