@@ -46,6 +46,10 @@ def _twins(protocol: str, computed: Mapping[str, BrainProbabilities]) -> dict[in
 def whole_structures(scheme: LabelScheme, coarse: str) -> dict[int, int]:
     """Return the ids of structures that no other one shares a structure of a coarse protocol with, and its ids.
 
+    Notes
+    -----
+    Source: ours.
+
     Examples
     --------
     >>> from neuronat.labels.scheme import load_scheme
