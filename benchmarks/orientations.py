@@ -149,7 +149,7 @@ def label(scan: Scan, model: str, what: str) -> tuple[NDArray[np.integer], Label
 def say_dice(found: NDArray[np.integer], expected: NDArray[np.integer], scheme: LabelScheme) -> None:
     """Print the Dice of two label maps on one grid."""
     dice = dice_per_structure(found, expected, scheme)
-    names = dict(zip(scheme.ids, scheme.names, strict=True))
+    names = scheme.name_of
     lowest = sorted(dice, key=lambda index: dice[index])[:4]
     print(
         f"  mean Dice {np.mean(list(dice.values())):.4f}; lowest: "

@@ -97,7 +97,7 @@ def measure(table: Path, model: str, name: str, number: str, kept: Path | None) 
     if kept:
         found.save(kept / name)
     scores = dice_per_structure(found.labels[PROTOCOL].ids, stranger.truth, scheme)
-    names = dict(zip(scheme.ids, scheme.names, strict=True))
+    names = scheme.name_of
     rows = "".join(
         f"{name}\t{number}\t{stranger.ventricles_ml:.1f}\t{index}\t{names[index]}\t{dice:.4f}\n"
         for index, dice in scores.items()

@@ -27,7 +27,7 @@ def test_what_neither_map_holds_and_what_the_challenge_left_out_do_not_count():
 
 def test_the_challenge_left_out_what_is_no_structure_of_a_brain():
     scheme = load_scheme("neuromorphometrics")
-    names = dict(zip(scheme.ids, scheme.names, strict=True))
+    names = scheme.name_of
     assert sorted(names[index] for index in UNSCORED["neuromorphometrics"]) == [
         *["5th Ventricle", "Left Cerebral Exterior", "Left Insula", "Left vessel"],
         *["Right Cerebral Exterior", "Right Insula", "Right vessel", "Vitamin E Tablet"],

@@ -123,24 +123,25 @@ def test_a_scheme_that_is_mapped_one_to_one_bears_freesurfers_ids_and_another_it
         assert [row["SegId"] for row in rows] == shown
 
 
-def test_brain_stem_and_chiasm_are_no_part_of_the_brains_volume_and_plexus_and_csf_are_ventricles(small):
+@pytest.mark.parametrize(
+    ("protocol", "ids", "n_brain", "n_not_fluid"),
+    [
+        # 7 voxels of putamen (12), 1 of brain stem and 2 of chiasm, and 1 of each fluid that FreeSurfer takes off
+        ("freesurfer", [12] * 7 + [16, 85, 85] + [4, 5, 14, 15, 24, 31, 43, 44, 63, 72], 17, 7),
+        # left putamen; 5th ventricle, CSF, both inferior lateral ventricles; chiasm and brain stem: the 25
+        # structures know putamen and brain stem, the others are told by their names
+        ("neuromorphometrics", [58, 58, 58, 58, 15, 46, 49, 50, 69, 35], 8, 4),
+    ],
+)
+def test_brain_stem_and_chiasm_are_no_part_of_the_brains_volume_and_plexus_and_csf_are_ventricles(
+    small, protocol, ids, n_brain, n_not_fluid
+):
     _, image, mask = small
-    ids = np.zeros((3, 4, 5), np.int32)
-    # 7 voxels of putamen (12), 1 of brain stem and 2 of chiasm, and 1 of each fluid that FreeSurfer takes off
-    ids.reshape(-1)[:20] = [12] * 7 + [16, 85, 85] + [4, 5, 14, 15, 24, 31, 43, 44, 63, 72]
-    freesurfer = LabelMap(ids, AFFINE, load_scheme("freesurfer"))
-    measures, _ = read_stats(aseg_stats(structure_volumes(freesurfer), freesurfer, image, mask, "x"))
-    assert (measures["BrainSegVol"], measures["BrainSegVolNotVent"]) == (17 * 1.5, 7 * 1.5)
-
-
-def test_what_the_25_structures_do_not_know_is_told_by_its_name(small):
-    _, image, mask = small
-    ids = np.zeros((3, 4, 5), np.int32)
-    # left putamen; 5th ventricle, CSF, both inferior lateral ventricles; chiasm and brain stem
-    ids.reshape(-1)[:10] = [58, 58, 58, 58, 15, 46, 49, 50, 69, 35]
-    fine = LabelMap(ids, AFFINE, load_scheme("neuromorphometrics"))
-    measures, _ = read_stats(aseg_stats(structure_volumes(fine), fine, image, mask, "x"))
-    assert (measures["BrainSegVol"], measures["BrainSegVolNotVent"]) == (8 * 1.5, 4 * 1.5)
+    labels = np.zeros((3, 4, 5), np.int32)
+    labels.reshape(-1)[: len(ids)] = ids
+    label_map = LabelMap(labels, AFFINE, load_scheme(protocol))
+    measures, _ = read_stats(aseg_stats(structure_volumes(label_map), label_map, image, mask, "x"))
+    assert (measures["BrainSegVol"], measures["BrainSegVolNotVent"]) == (n_brain * 1.5, n_not_fluid * 1.5)
 
 
 def test_a_scheme_without_freesurfers_ids_has_one_sum(small):

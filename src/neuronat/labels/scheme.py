@@ -75,6 +75,11 @@ class LabelScheme:
         return len(self.ids)
 
     @cached_property
+    def name_of(self) -> Mapping[int, str]:
+        """The name of each structure by its id."""
+        return dict(zip(self.ids, self.names, strict=True))
+
+    @cached_property
     def mirrored_classes(self) -> NDArray[np.int64]:
         """(C,) int64: the class of each class's left/right partner."""
         class_of = {index: c for c, index in enumerate(self.ids)}
@@ -118,6 +123,16 @@ class LabelScheme:
         """The scheme with FreeSurfer's ids that this one is, or else maps onto, the finer first; empty if none."""
         return next((name for name in FREESURFER_SCHEMES if name in (self.name, *self.mappings)), "")
 
+    def mapping_to(self, target: str) -> Mapping[int, int]:
+        """Return the id in the scheme `target` of each id, 0 where there is none; LabelError if none is known."""
+        if target == self.name:
+            return {index: index for index in self.ids}
+        if target not in self.mappings:
+            raise LabelError(
+                f"scheme {self.name} has no mapping to {target}; it maps to {', '.join(self.mappings) or 'none'}"
+            )
+        return self.mappings[target]
+
     def ids_of(self, classes: NDArray[np.integer]) -> NDArray[np.int32]:
         """Replace classes in [0, C) by ids, same shape, int32."""
         ids: NDArray[np.int32] = np.array(self.ids, np.int32)[classes]
@@ -149,11 +164,8 @@ class LabelScheme:
         """
         if target == self.name:
             return ids.astype(np.int32)
-        if target not in self.mappings:
-            raise LabelError(
-                f"scheme {self.name} has no mapping to {target}; it maps to {', '.join(self.mappings) or 'none'}"
-            )
-        table = np.array([self.mappings[target][index] for index in self.ids], np.int32)
+        mapping = self.mapping_to(target)
+        table = np.array([mapping[index] for index in self.ids], np.int32)
         mapped: NDArray[np.int32] = table[self.classes_of(ids)]
         return mapped
 

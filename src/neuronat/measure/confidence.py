@@ -168,12 +168,11 @@ def judge_confidence(
     -----
     Source: ours (decision 0037). What is small and always hard to label is no news; what is harder than usual is.
     """
-    names = dict(zip(scheme.ids, scheme.names, strict=True))
     drops = {index: usual.get(str(index), 0.0) - value for index, value in confidence.items()}
     low = sorted((index for index, drop in drops.items() if drop >= DROP), key=lambda index: -drops[index])
     if len(low) < int(FEW * len(confidence)):
         return ()
-    said = [f"{names[index]} ({confidence[index]:.2f}, usually {usual[str(index)]:.2f})" for index in low]
+    said = [f"{scheme.name_of[index]} ({confidence[index]:.2f}, usually {usual[str(index)]:.2f})" for index in low]
     if len(low) > MOST_LISTED:
         listed = f"{', '.join(said[:MOST_LISTED])} and {len(low) - MOST_LISTED} more"
         return (Finding("review", f"low confidence in {listed}"),)

@@ -82,9 +82,8 @@ def laboratory_row(where: tuple[str, str, str], scheme: LabelScheme, dice: Mappi
     known = {index: value for index, value in dice.items() if index not in left_out and not math.isnan(value)}
     if not known:
         return LaboratoryRow(*where, scheme.name, math.nan, "no structure", math.nan)
-    names = dict(zip(scheme.ids, scheme.names, strict=True))
     worst = min(known, key=lambda index: known[index])
-    return LaboratoryRow(*where, scheme.name, float(np.mean(list(known.values()))), names[worst], known[worst])
+    return LaboratoryRow(*where, scheme.name, float(np.mean(list(known.values()))), scheme.name_of[worst], known[worst])
 
 
 def rows_table(rows: Iterable[LaboratoryRow], *, has_header: bool = True) -> str:

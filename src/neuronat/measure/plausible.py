@@ -157,8 +157,7 @@ def judge_sides(labels: LabelMap) -> tuple[Finding, ...]:
     x_mm = (i[:, None, None] + j[:, None] + k).ravel()
     flat = labels.ids.ravel()
     counts, totals = np.bincount(flat), np.bincount(flat, weights=x_mm)
-    scheme = labels.scheme
-    names = dict(zip(scheme.ids, scheme.names, strict=True))
+    scheme, names = labels.scheme, labels.scheme.name_of
     present = {index for index in scheme.ids if index < len(counts) and counts[index]}
     pairs = [
         (index, partner)
@@ -209,10 +208,10 @@ def judge_shapes(labels: LabelMap, mask: NDArray[np.bool_]) -> tuple[Finding, ..
     rim = mask & ~ndimage.binary_erosion(mask, np.ones((3, 3, 3), bool))
     if np.count_nonzero(lateral & rim) > TOUCHING_SHARE * max(int(np.count_nonzero(lateral)), 1):
         findings.append(Finding("review", "lateral ventricles reach the surface of the brain mask"))
-    names = dict(zip(labels.scheme.ids, labels.scheme.names, strict=True))
     for index, loose_ml in _loose_pieces_ml(labels.ids, voxel_ml).items():
         if loose_ml > LOOSE_ML:
-            findings.append(Finding("review", f"{names[index]}: {loose_ml:.1f} ml in loose pieces", index))
+            name = labels.scheme.name_of[index]
+            findings.append(Finding("review", f"{name}: {loose_ml:.1f} ml in loose pieces", index))
     return tuple(findings)
 
 
@@ -266,10 +265,9 @@ def _unequal(volumes: Sequence[StructureVolume]) -> list[Finding]:
 def _one_sided(volumes: Sequence[StructureVolume], scheme: LabelScheme) -> tuple[Finding, ...]:
     """Find structures that are there on one side only, and are more than a few voxels."""
     found = {row.index: (row.volume_mm3 or 0) / 1000 for row in volumes if row.n_voxels}
-    names = dict(zip(scheme.ids, scheme.names, strict=True))
     pairs = zip(scheme.ids, scheme.partners, strict=True)
     lonely = [i for i, p in pairs if p != i and p not in found and found.get(i, 0) >= LONELY_ML]
-    return tuple(Finding("review", f"{names[i]} is there, but nothing on the other side", i) for i in lonely)
+    return tuple(Finding("review", f"{scheme.name_of[i]} is there, but nothing on the other side", i) for i in lonely)
 
 
 def _loose_pieces_ml(ids: NDArray[np.integer], voxel_ml: float) -> dict[int, float]:

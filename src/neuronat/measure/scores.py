@@ -117,12 +117,11 @@ def score_structures(predicted: LabelMap, reference: LabelMap, *, scan: str) -> 
     dice = dice_per_structure(turned[0].ids, turned[1].ids, reference.scheme)
     surface = surface_per_structure(turned[0].ids, turned[1].ids, turned[1].affine, reference.scheme)
     volumes = [{row.index: row.volume_mm3 or 0.0 for row in structure_volumes(label_map)} for label_map in turned]
-    names = dict(zip(reference.scheme.ids, reference.scheme.names, strict=True))
     return tuple(
         StructureScore(
             scan=scan,
             index=index,
-            name=names[index],
+            name=reference.scheme.name_of[index],
             dice=dice[index],
             hd95_mm=surface[index].hd95_mm,
             asd_mm=surface[index].asd_mm,

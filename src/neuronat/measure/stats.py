@@ -1,6 +1,6 @@
 """Volumes in the form of FreeSurfer's `aseg.stats`, so that its readers read ours."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,21 +135,20 @@ def _freesurfer_ids(scheme: LabelScheme, target: str) -> dict[int, int]:
     if not target:
         return dict.fromkeys(scheme.ids, 0)
     known = load_scheme(FREESURFER)
-    of_name = {_plain(name): index for index, name in zip(known.ids, known.names, strict=True)}
-    mapped = scheme.mappings.get(target, {index: index for index in scheme.ids})
-    named = zip(scheme.ids, scheme.names, strict=True)
-    return {index: mapped[index] or of_name.get(_plain(name), 0) for index, name in named}
+    of_name = {_plain(name): index for index, name in known.name_of.items()}
+    mapped = scheme.mapping_to(target)
+    return {index: mapped[index] or of_name.get(_plain(name), 0) for index, name in scheme.name_of.items()}
 
 
 def _plain(name: str) -> str:
     return "-".join(name.lower().split())
 
 
-def _own_or_freesurfer_ids(scheme: LabelScheme, target: str) -> dict[int, int]:
+def _own_or_freesurfer_ids(scheme: LabelScheme, target: str) -> Mapping[int, int]:
     """Translate ids into FreeSurfer's if no two structures become one by it, else keep them."""
-    mapped = {i: scheme.mappings[target][i] if target in scheme.mappings else i for i in scheme.ids[1:]}
-    is_one_to_one = 0 not in mapped.values() and len(set(mapped.values())) == len(mapped)
-    return mapped if is_one_to_one else {index: index for index in scheme.ids[1:]}
+    mapped = scheme.mapping_to(target or scheme.name)
+    is_one_to_one = list(mapped.values()).count(0) == 1 and len(set(mapped.values())) == len(mapped)
+    return mapped if is_one_to_one else scheme.mapping_to(scheme.name)
 
 
 def _grey_values(labels: LabelMap, image: Volume) -> dict[int, tuple[float, float, float, float]]:

@@ -3,8 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping
 
-import numpy as np
-
 from neuronat.labels.scheme import LabelScheme
 from neuronat.pipeline.networks import REFINES
 from neuronat.pipeline.result import BrainProbabilities
@@ -56,6 +54,6 @@ def whole_structures(scheme: LabelScheme, coarse: str) -> dict[int, int]:
     >>> whole_structures(load_scheme("neuromorphometrics"), "deepnat25")[48]  # the left hippocampus
     17
     """
-    mapped = scheme.mapped_ids(np.array(scheme.ids), coarse).tolist()
-    n_parts = Counter(mapped)
-    return {fine: whole for fine, whole in zip(scheme.ids, mapped, strict=True) if whole and n_parts[whole] == 1}
+    mapping = scheme.mapping_to(coarse)
+    n_parts = Counter(mapping.values())
+    return {fine: whole for fine, whole in mapping.items() if whole and n_parts[whole] == 1}

@@ -122,8 +122,7 @@ class Result:
     def named_confidence(self, protocol: str) -> dict[str, float]:
         """Return the confidence of a protocol's structures by their names; empty where it is not known."""
         scheme = self.labels[protocol].scheme
-        names = dict(zip(scheme.ids, scheme.names, strict=True))
-        return {names[index]: round(value, 3) for index, value in self.confidence.get(protocol, {}).items()}
+        return {scheme.name_of[index]: round(value, 3) for index, value in self.confidence.get(protocol, {}).items()}
 
     def save(self, out: Path) -> tuple[Path, ...]:
         """Write the label maps, the mask, the tables and the report into the folder `out`; return the files."""

@@ -85,8 +85,7 @@ def aged(specimen: Specimen, config: AgedConfig, generator: torch.Generator) -> 
     (decision 0034).
     """
     ids, scheme = specimen.labels.ids, specimen.labels.scheme
-    names = dict(zip(scheme.ids, scheme.names, strict=True))
-    ventricles = np.isin(ids, [index for index, name in names.items() if is_ageing_ventricle(name)])
+    ventricles = np.isin(ids, [index for index, name in scheme.name_of.items() if is_ageing_ventricle(name)])
     grey_values = specimen.volume.values
     inner = float(np.median(grey_values[ventricles])) if ventricles.any() else specimen.levels[0]
     is_dark = (

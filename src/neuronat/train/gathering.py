@@ -117,9 +117,8 @@ def pack_head(path: Path, scheme: LabelScheme, *, is_cropped: bool) -> PackedVol
 def _ageing(maps: Mapping[str, NDArray[np.int16]], schemes: Mapping[str, LabelScheme]) -> NDArray[np.float16] | None:
     """Ageing fields where a label map names the ventricles; sulci are other fluid, if a map knows it."""
     for protocol, ids in maps.items():
-        names = schemes[protocol].names
-        named = zip(schemes[protocol].ids, names, strict=True)
-        ventricles = np.isin(ids, [i for i, name in named if is_ageing_ventricle(name)])
+        names = schemes[protocol].name_of
+        ventricles = np.isin(ids, [index for index, name in names.items() if is_ageing_ventricle(name)])
         if ventricles.any():
             fluid = maps["tissue"] == 1 if "tissue" in maps else ids == 24
             return ageing_fields(ventricles, fluid & ~ventricles & (ids < FIRST_OUTSIDE))

@@ -76,9 +76,8 @@ def mean_dice(dice: Dice) -> dict[str, float]:
 
 def validation_table(dice: Dice, protocol: LabelScheme) -> str:
     """Return the text of a table with the columns scan, index, name, dice."""
-    names = dict(zip(protocol.ids, protocol.names, strict=True))
     lines = ["scan\tindex\tname\tdice"]
     for scan, values in dice.items():
         for index, value in values.items():
-            lines.append(f"{scan}\t{index}\t{names[index]}\t{'n/a' if np.isnan(value) else f'{value:.4f}'}")
+            lines.append(f"{scan}\t{index}\t{protocol.name_of[index]}\t{'n/a' if np.isnan(value) else f'{value:.4f}'}")
     return "\n".join(lines) + "\n"
