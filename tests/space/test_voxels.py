@@ -116,6 +116,12 @@ def test_scans_of_few_or_whole_values_are_no_label_maps(grey):
     assert not is_label_like(grey.astype(np.float32) + 0.5)
 
 
+def test_whole_values_beyond_32_bits_are_told_apart_as_others(grey, ids):
+    beyond = np.float32(2**33)  # where float32 knows multiples of 1024 alone
+    assert not is_label_like((grey // 30).astype(np.float32) * 1024 + beyond)
+    assert is_label_like(ids.astype(np.float32) * 1024 + beyond)
+
+
 def test_a_label_map_is_read_exactly(nifti, ids):
     labels = read_label_map(nifti(values=ids), SCHEME)
     np.testing.assert_array_equal(labels.ids, ids)

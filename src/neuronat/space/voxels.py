@@ -115,12 +115,13 @@ def is_label_like(values: NDArray[np.float32]) -> bool:
     """
     if any(np.count_nonzero(plane != np.rint(plane)) for plane in values):
         return False
-    if values.max() - values.min() > MOST_SPAN:
+    low = values.min()
+    if values.max() - low > MOST_SPAN:
         return False
-    found, counts = count_ids(values.astype(np.int32))
+    found, counts = count_ids((values - low).astype(np.int32))
     if len(found) > MOST_LABELS:
         return False
-    background = np.float32(found[counts.argmax()])
+    background = low + np.float32(found[counts.argmax()])
     first, second = values[:-1], values[1:]
     is_inside = (first != background) & (second != background)
     n_inside = int(np.count_nonzero(is_inside))
