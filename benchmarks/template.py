@@ -58,11 +58,11 @@ def main() -> None:
     options.add_argument("--protocol", default="neuromorphometrics")
     options.add_argument("--folds", type=Path, help="table of scans and folds, as of a training")
     options.add_argument("--held-out", nargs="*", default=(), help="folds to leave out")
-    options.add_argument("--weight", type=float, default=1.5, help="of the logarithm of the shares among scores")
+    options.add_argument("--weight", type=float, default=1.0, help="of the logarithm of the shares among scores")
     options.add_argument(
         "--weight-within",
         type=float,
-        default=TemplateSpec.weight_within,
+        default=1.0,
         help="the same, among the classes of a structure that is decided",
     )
     options.add_argument("--threads", type=int)
