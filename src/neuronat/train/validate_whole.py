@@ -13,7 +13,7 @@ from neuronat.measure.overlap import dice_per_structure
 from neuronat.nets.neuronet import NeuroNet
 from neuronat.nets.unet import UNet
 from neuronat.train.crops import CropConfig, CropSource, draw_crop
-from neuronat.train.lessons import score_voxels
+from neuronat.train.lessons import answers_at
 from neuronat.train.teaching import Protocol
 from neuronat.train.volumes import GREY_STEP, PackedVolume
 
@@ -110,7 +110,7 @@ def validate_brain(
             crop = draw_crop(replace(source, scans=[scan]), composites, chance)
             with torch.inference_mode():
                 features = net.encode(crop.grey[:, : net.n_channels])
-                is_brain = score_voxels(net, features, BRAIN, crop.voxels).argmax(1) == 1
+                is_brain = answers_at(net, features, crop.voxels)(BRAIN).argmax(1) == 1
             truth = crop.classes[BRAIN] == 1
             scores.append(2 * float((is_brain & truth).sum()) / max(1.0, float(is_brain.sum() + truth.sum())))
         found[scan.name] = {1: float(np.mean(scores))}
