@@ -22,6 +22,7 @@ from neuronat.pipeline.whole_material import packed_volumes
 from neuronat.pipeline.whole_training import _start, make_source, make_whole_exercise
 from neuronat.space.files import write_label_map, write_mask, write_volume
 from neuronat.space.volume import LabelMap
+from neuronat.train.crops import draw_crop
 from neuronat.train.volumes import read_volume_file
 
 BUDGET = Budget(device=torch.device("cpu"), max_minutes=60)
@@ -243,9 +244,23 @@ def test_a_recipe_says_in_which_precision_a_network_computes(folder):
         net = build_network(UNetConfig(protocols={"deepnat25": 26, "tissue": 4}, n_coordinates=6, filters=(4, 6, 8)))
         source = make_source(material, BUDGET.device)
         exercise = make_whole_exercise(net, source, recipe.crops, recipe.loss, recipe.training)
-        losses[precision] = float(exercise.score(exercise.draw(torch.Generator().manual_seed(1)))[0].detach())
+        losses[precision] = float(exercise.score(exercise.draw(torch.Generator().manual_seed(1), 0.0))[0].detach())
     assert losses["float32"] != losses["bfloat16"]
     np.testing.assert_allclose(losses["bfloat16"], losses["float32"], rtol=2e-2)  # 8 bits of mantissa
+
+
+def test_late_in_a_training_no_class_is_drawn_more_often_than_it_is(folder):
+    path = write_recipe(folder)
+    shape = {"n_inside": 10, "n_anywhere": 0, "n_balanced": 2000, "balanced_until": 0.5, "share_painted": 0.0}
+    recipe = read_recipe(path, {"crops": shape})
+    source = make_source(packed_volumes(recipe, path, silent), BUDGET.device)
+    net = build_network(UNetConfig(protocols={"deepnat25": 26, "tissue": 4}, n_coordinates=6, filters=(4, 6, 8)))
+    exercise = make_whole_exercise(net, source, recipe.crops, recipe.loss, recipe.training)
+    ((early,), (late,)) = (exercise.draw(torch.Generator().manual_seed(1), done) for done in (0.4, 0.5))
+    plain = draw_crop(source, replace(recipe.crops, n_inside=2010, n_balanced=0), torch.Generator().manual_seed(1))
+    np.testing.assert_array_equal(late.voxels, plain.voxels)
+    assert len(early.voxels) == len(late.voxels)
+    assert not torch.equal(early.voxels, late.voxels)
 
 
 def test_structures_of_a_protocol_that_nobody_knows_cannot_vary(folder):

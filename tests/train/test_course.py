@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import nn
@@ -12,7 +14,10 @@ def make_exercise(net: nn.Module) -> Exercise:
         return (net(batch) ** 2).mean(), torch.tensor([1.0]), len(batch)
 
     return Exercise(
-        draw=lambda generator: 5 + torch.randn(8, 3, generator=generator), score=score, n_tasks=1, settings={"kind": 1}
+        draw=lambda generator, _: 5 + torch.randn(8, 3, generator=generator),
+        score=score,
+        n_tasks=1,
+        settings={"kind": 1},
     )
 
 
@@ -61,7 +66,7 @@ def test_timing_steps_changes_nothing():
     calls = []
     exercise = make_exercise(net)
     counted = Exercise(
-        draw=lambda chance: calls.append(chance) or exercise.draw(chance),
+        draw=lambda chance, done: calls.append(chance) or exercise.draw(chance, done),
         score=exercise.score,
         n_tasks=1,
         settings={},
@@ -71,3 +76,11 @@ def test_timing_steps_changes_nothing():
     for name, value in net.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
     assert all(weight.grad is None for weight in net.parameters())
+
+
+def test_examples_are_drawn_knowing_how_much_is_done(tmp_path):
+    net, shares = make_net(), []
+    exercise = make_exercise(net)
+    watched = replace(exercise, draw=lambda chance, done: shares.append(done) or exercise.draw(chance, done))
+    assert follow_course(net, watched, TrainConfig(iterations=4), Course(folder=tmp_path))
+    assert shares == [0, 0.25, 0.5, 0.75]

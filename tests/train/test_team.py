@@ -30,7 +30,7 @@ def make_exercise(net: nn.Module, used: str) -> Exercise:
     def score(batch):
         return (net[used](batch) ** 2).mean(), torch.tensor([1.0]), len(batch)
 
-    return Exercise(lambda chance: torch.randn(8, 3, generator=chance) + 2, score, 1, {})
+    return Exercise(lambda chance, _: torch.randn(8, 3, generator=chance) + 2, score, 1, {})
 
 
 def train_as_a_member(folder: Path) -> None:
@@ -53,12 +53,12 @@ def train_until_killed(folder: Path, team, killed_at: int) -> None:
     exercise = make_exercise(make_net(), "ab"[team.rank])
     n_drawn = 0
 
-    def draw(chance):
+    def draw(chance, done):
         nonlocal n_drawn
         n_drawn += 1
         if team.rank == 1 and n_drawn == killed_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        return exercise.draw(chance)
+        return exercise.draw(chance, done)
 
     config = TrainConfig(iterations=ITERATIONS, momentum=0.0, rate=0.05, weight_decay=0.0)
     course = Course(folder=folder / "run", log_every=1, checkpoint_every_s=0.0, resume=True, team=team)

@@ -136,7 +136,7 @@ def make_whole_exercise(
             return score_crops(net, drawn, order, loss)
 
     return Exercise(
-        draw=lambda chance: [draw_crop(source, crops, chance) for _ in range(training.n_blocks)],
+        draw=lambda chance, done: [draw_crop(source, crops.at(done), chance) for _ in range(training.n_blocks)],
         score=score,
         n_tasks=len(order),
         settings={"crops": asdict(crops), "loss": asdict(loss), "protocols": order},

@@ -84,11 +84,12 @@ class Course:
 class Exercise:
     """What one step does.
 
-    `draw` takes the source of chance and returns a batch; `score` returns from it the loss, the correct answers per
-    task (T,), and the number of answers. `settings` must be equal for a checkpoint to fit.
+    `draw` takes the source of chance and the share of the training that is done, and returns a batch; `score` returns
+    from it the loss, the correct answers per task (T,), and the number of answers. `settings` must be equal for a
+    checkpoint to fit.
     """
 
-    draw: Callable[[torch.Generator], Any]
+    draw: Callable[[torch.Generator, float], Any]
     score: Callable[[Any], tuple[Tensor, Tensor, int]]
     n_tasks: int
     settings: Mapping[str, object]
@@ -130,12 +131,13 @@ def follow_course(net: Network, exercise: Exercise, config: TrainConfig, course:
     started = saved = time.monotonic()
     is_over = False
     while done < config.iterations and not is_over:
-        rate = rate_at(done / config.iterations, config)
+        share_done = done / config.iterations
+        rate = rate_at(share_done, config)
         _set_rate(state.optimizer, rate)
         begun = time.perf_counter()
-        batch = exercise.draw(generator)
+        batch = exercise.draw(generator, share_done)
         drawn = time.perf_counter()
-        _set_mode(net, done / config.iterations, config)
+        _set_mode(net, share_done, config)
         loss, n_correct, n_answers = _step(exercise.score(batch), state.optimizer, net, team)
         if average is not None:
             average.update_parameters(net)
@@ -188,7 +190,7 @@ def seconds_per_step(net: nn.Module, exercise: Exercise, config: TrainConfig, *,
     began = 0.0
     for step in range(1 + n_steps):
         began = time.perf_counter() if step == 1 else began
-        loss, _, _ = exercise.score(exercise.draw(generator))
+        loss, _, _ = exercise.score(exercise.draw(generator, 0.0))
         loss.backward()  # type: ignore[no-untyped-call]
         float(loss.detach())  # an accelerator has done its work by now
     net.zero_grad(set_to_none=True)

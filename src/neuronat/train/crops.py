@@ -5,7 +5,7 @@ voxels. Which voxels count is drawn, too: most of them in the brain.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from neuronat.synth.fields import DeformConfig, interpolate, nearest, random_pla
 from neuronat.synth.lesions import LesionSites, add_lesions
 from neuronat.synth.paint import CSF, FIRST_OUTSIDE, clutter, paint, palette
 from neuronat.synth.tissue import TissueConfig, vary_structures, vary_tissue
+from neuronat.train.asked import draw_balanced, draw_voxels
 from neuronat.train.volumes import GREY_STEP, HeadVolume
 
 __all__ = ["Crop", "CropConfig", "CropSource", "draw_crop"]
@@ -35,6 +36,10 @@ class CropConfig:
     the structures of the protocol `structures` spread by up to `structure_spread` (`synth.tissue.vary_structures`), and
     it tells where lesions may lie.
     Crops lie within `reach` of the brain's extents from its centre; their voxels are `step_vox` of the scan's apart.
+
+    Of the voxels that count, `n_inside` are drawn in and near the brain, `n_balanced` so that classes are equally
+    frequent. That teaches small structures soon and makes them too large, so from the share `balanced_until` of the
+    training on these, too, are drawn as frequent as they are (decision 0050).
     """
 
     extent: int = 96
@@ -53,6 +58,7 @@ class CropConfig:
     n_inside: int = 50000
     n_anywhere: int = 12000
     n_balanced: int = 0
+    balanced_until: float = 1.0
     deform: DeformConfig = field(default_factory=DeformConfig)
     degrade: DegradeConfig = field(default_factory=DegradeConfig)
     tissue: TissueConfig = field(default_factory=TissueConfig)
@@ -64,6 +70,14 @@ class CropConfig:
             raise ConfigError(f"CropConfig.extent must be a multiple of 16; got {self.extent}")
         if not 0 <= self.share_composite + self.share_painted <= 1:
             raise ConfigError("CropConfig.share_composite and share_painted must add up to at most 1")
+        if not 0 <= self.balanced_until <= 1:
+            raise ConfigError(f"CropConfig.balanced_until must be in [0, 1]; got {self.balanced_until}")
+
+    def at(self, share_done: float) -> "CropConfig":
+        """Return which crops are drawn when this share of the training is done."""
+        if share_done < self.balanced_until:
+            return self
+        return replace(self, n_inside=self.n_inside + self.n_balanced, n_balanced=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,9 +155,10 @@ def draw_crop(source: CropSource, config: CropConfig, generator: torch.Generator
         spoilt = torch.where(grey > 0, spoilt, 0.0)
     if config.brightness:
         spoilt = _scaled(spoilt, config.brightness, generator)
-    voxels = _draw_voxels(nearest(volume.near, places) > 0, config, generator)
+    near = nearest(volume.near, places) > 0
+    voxels = draw_voxels(near, generator, n_near=config.n_inside, n_anywhere=config.n_anywhere)
     if config.n_balanced:
-        voxels = torch.cat([voxels, _draw_balanced(maps, source, generator, n_voxels=config.n_balanced)])
+        voxels = torch.cat([voxels, draw_balanced(maps, source.tables, generator, n_voxels=config.n_balanced)])
     classes = {"brain": mask.flatten()[voxels].long()}
     for protocol, tables in source.tables.items():
         if known := [name for name in tables if name in maps]:
@@ -268,29 +283,6 @@ def _painted(labels: Tensor, source: CropSource, config: CropConfig, generator: 
         outside = torch.tensor([i >= FIRST_OUTSIDE for i in source.head_ids], device=labels.device)
         image = clutter(image, outside[labels.long()], generator)
     return image
-
-
-def _draw_voxels(is_near: Tensor, config: CropConfig, generator: torch.Generator) -> Tensor:
-    """Draw flat voxel indices (V,): most in and near the brain, some anywhere."""
-    near = torch.nonzero(is_near.flatten())[:, 0]
-    device = is_near.device
-    anywhere = torch.randint(is_near.numel(), (config.n_anywhere,), generator=generator, device=device)
-    if not len(near):
-        return anywhere
-    inside = near[torch.randint(len(near), (config.n_inside,), generator=generator, device=device)]
-    return torch.cat([inside, anywhere])
-
-
-def _draw_balanced(
-    maps: Mapping[str, Tensor], source: CropSource, generator: torch.Generator, *, n_voxels: int
-) -> Tensor:
-    """Draw flat voxel indices so that the classes of the first known protocol are equally frequent."""
-    for tables in source.tables.values():
-        for name, table in ((n, t) for n, t in tables.items() if n in maps):
-            classes = table[maps[name].flatten().long()].long()
-            weights = 1 / torch.bincount(classes).clamp(min=1).float()
-            return torch.multinomial(weights[classes], n_voxels, replacement=True, generator=generator)
-    return torch.zeros(0, dtype=torch.long)
 
 
 def _pick(volumes: Sequence[HeadVolume], generator: torch.Generator) -> HeadVolume:

@@ -66,7 +66,7 @@ def make_exercise(net: DeepNat, lesson: Lesson, config: TrainConfig) -> Exercise
     """Return what one step of a network's training does: draw blocks, score their centres and neighbours."""
     offsets = torch.from_numpy(task_offsets(net.config.n_tasks)).to(lesson.examples.intensities.device)
     return Exercise(
-        draw=lambda generator: _draw(lesson, config, offsets, generator),
+        draw=lambda generator, _: _draw(lesson, config, offsets, generator),
         score=lambda block: _score(net, block, config.precision),
         n_tasks=net.config.n_tasks,
         settings=asdict(net.config),
