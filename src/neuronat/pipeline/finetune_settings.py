@@ -50,7 +50,6 @@ class FinetuneConfig:
             n_inside=14000,
             n_anywhere=600,
             n_balanced=5000,
-            balanced_until=0.67,
             share_composite=0.0,
             share_painted=0.0,
             degrade=DegradeConfig(gain=0.12, gamma=0.2, bias=0.1, noise=0.05),
