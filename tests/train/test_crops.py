@@ -147,4 +147,4 @@ def test_voxels_are_drawn_balanced_at_first_and_as_frequent_as_they_are_in_the_e
     np.testing.assert_allclose((late.classes["halves"] > 0).float().mean(), inside, atol=0.05)
     assert inside < 0.5
     assert config.at(0.0) is config
-    assert CropConfig().at(0.99).n_balanced == CropConfig().n_balanced
+    assert replace(config, balanced_until=1.0).at(0.99).n_balanced == 4000
