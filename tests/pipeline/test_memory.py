@@ -4,7 +4,7 @@ import torch
 
 from neuronat.errors import MemoryShortError
 from neuronat.pipeline import memory
-from neuronat.pipeline.memory import TILES, fitting_tile_vox, memory_estimate_gb, require_memory
+from neuronat.pipeline.memory import TILES, fitting_tile_vox, is_memory_ample, memory_estimate_gb, require_memory
 from neuronat.prepare.conform import plan_grid
 from neuronat.space.scan import ReadOptions
 from neuronat.space.volume import Volume
@@ -51,6 +51,15 @@ def test_the_largest_tiles_that_fit_are_taken(monkeypatch: pytest.MonkeyPatch):
         assert fitting_tile_vox(volume, None, CPU) == tile_vox
     let_be_free(monkeypatch, 0.1)
     assert fitting_tile_vox(volume, None, CPU) == TILES[-1]  # and `require_memory` refuses, where the user lets it
+
+
+def test_memory_is_ample_from_twice_the_estimate_on(monkeypatch: pytest.MonkeyPatch):
+    volume = Volume(np.zeros(SHAPE, np.float32), np.eye(4))
+    needed_gb = memory_estimate_gb(plan_grid(volume.affine, SHAPE), None)
+    let_be_free(monkeypatch, 2 * needed_gb - 0.9, held_gb=1.0)
+    assert is_memory_ample(volume, None)
+    let_be_free(monkeypatch, 2 * needed_gb - 1.1, held_gb=1.0)
+    assert not is_memory_ample(volume, None)
 
 
 @pytest.mark.parametrize(("free_gb", "tile_vox"), [(4.0, 64), (1.2, 48), (0.1, 32)])

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def test_the_peak_counts_what_was_held_and_starts_anew():
     assert grown - before > 0.9 * held.nbytes
     assert held.nbytes < held_memory_bytes() <= grown
     del held
+    release_memory()
     reset_peak_memory()
     assert peak_memory_bytes() < grown - 100_000_000
 
@@ -79,3 +81,21 @@ def test_what_was_freed_goes_back_to_the_system():
     del pieces
     release_memory()
     assert held - held_memory_bytes() > 0.8 * 20_000 * last.nbytes
+
+
+FREES = """
+import numpy as np
+from neuronat.space.memory import held_memory_bytes, keep_freed_memory
+for is_kept in (False, True):
+    keep_freed_memory(is_kept=is_kept)
+    before, array = held_memory_bytes(), np.ones(10_000_000)
+    del array
+    print(is_kept, (held_memory_bytes() - before) // 1_000_000)
+"""  # in a process of its own: free places of the heap would serve the array
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
+def test_a_large_array_that_was_freed_is_kept_or_given_back():
+    lines = subprocess.run([sys.executable, "-c", FREES], capture_output=True, text=True, check=True).stdout.split()
+    kept_mb = dict(zip(lines[::2], map(int, lines[1::2]), strict=True))
+    assert kept_mb["False"] < 10 < 70 < kept_mb["True"] <= 80

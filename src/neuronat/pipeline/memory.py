@@ -12,7 +12,7 @@ from neuronat.space.memory import free_memory_bytes, held_memory_bytes
 from neuronat.space.scan import ReadOptions
 from neuronat.space.volume import Volume
 
-__all__ = ["TILES", "fitting_tile_vox", "memory_estimate_gb", "require_memory"]
+__all__ = ["TILES", "fitting_tile_vox", "is_memory_ample", "memory_estimate_gb", "require_memory"]
 
 TILES = (64, 48, 32)
 """Edges of tiles (`SegmentConfig.tile_vox`), the fastest first; below the last memory is not lower any more."""
@@ -25,6 +25,7 @@ BYTES_ON_DEVICE = 300
 LARGE_BRAIN_ML = 1700
 BOX_OF_BRAIN = 2.6
 """Voxels of the box around a brain, for each of the brain."""
+AMPLE = 2
 SEEN_PER_TILE = 32
 """A tile of a whole scan's network holds so many of a patch network's."""
 
@@ -74,6 +75,11 @@ def fitting_tile_vox(volume: Volume, mask: NDArray[np.bool_] | None, device: tor
         if is_held and memory_estimate_gb(grid, brain_ml, tile_vox=tile_vox) <= there_gb:
             return tile_vox
     return TILES[-1]
+
+
+def is_memory_ample(volume: Volume, mask: NDArray[np.bool_] | None) -> bool:
+    """Return whether there is at least twice the memory that segmenting a scan needs; the mask may be unknown."""
+    return AMPLE * memory_estimate_gb(*_planned(volume, mask)) <= _memory_gb()
 
 
 def _n_brain(brain_ml: float | None) -> float:

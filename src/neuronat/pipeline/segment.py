@@ -25,7 +25,7 @@ from neuronat.pipeline.answers import answer_protocols
 from neuronat.pipeline.confidence import confidence_per_protocol
 from neuronat.pipeline.finder import find_brain
 from neuronat.pipeline.judge import judge_result
-from neuronat.pipeline.memory import fitting_tile_vox, require_memory
+from neuronat.pipeline.memory import fitting_tile_vox, is_memory_ample, require_memory
 from neuronat.pipeline.networks import Networks
 from neuronat.pipeline.result import BrainProbabilities, Result
 from neuronat.pipeline.settings import Progress, SegmentConfig, no_progress, part_of, result_settings
@@ -36,6 +36,7 @@ from neuronat.prepare.scan import PreparedScan, prepare_scan, uncrop
 from neuronat.record import shown_name, stem_of
 from neuronat.space.files import read_mask
 from neuronat.space.loading import naming
+from neuronat.space.memory import keep_freed_memory
 from neuronat.space.reading import read_scan
 from neuronat.space.scan import ReadOptions, Scan
 from neuronat.space.volume import LabelMap, Volume
@@ -134,6 +135,7 @@ def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, prog
     -----
     Source: [DEEPNAT]; the gates are ours.
     """
+    keep_freed_memory(is_kept=is_memory_ample(inputs.scan.volume, inputs.mask))
     if inputs.mask is None:
         inputs = _stripped(inputs, networks, part_of(progress, 0.0, share=0.1))
     fitting = fitting_tile_vox(inputs.scan.volume, inputs.mask, networks.device)
