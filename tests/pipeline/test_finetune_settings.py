@@ -1,6 +1,6 @@
 import pytest
 
-from neuronat.pipeline.finetune_settings import FinetuneConfig, fixed_iterations, phases_of, with_iterations
+from neuronat.pipeline.finetune_settings import FinetuneConfig, fixed_iterations, phases_of, with_draws, with_iterations
 
 CASCADE, WHOLE = ("foreground", "structures"), ("whole",)
 
@@ -44,3 +44,15 @@ def test_the_average_spans_a_tenth_of_a_phase_and_a_hundred_steps_at_most():
     assert (long.config.iterations, long.config.averaging) == (5000, 0.99)
     (tiny, _) = with_iterations(phases, {"whole-heads": 3, "whole-all": 3})
     assert tiny.config.averaging == 0
+
+
+def test_draws_are_balanced_only_where_something_starts_from_chance():
+    config = FinetuneConfig()
+    known = with_draws(config, has_fresh=False).crops.at(0.0)
+    assert (known.n_balanced, known.n_inside) == (0, config.crops.n_inside + config.crops.n_balanced)
+    fresh = with_draws(config, has_fresh=True).crops
+    assert fresh.at(0.66).n_balanced == config.crops.n_balanced > 0
+    assert fresh.at(0.67).n_balanced == 0
+    scratch = FinetuneConfig(from_scratch=True)
+    assert with_draws(scratch, has_fresh=False) == scratch
+    assert scratch.crops.at(0.99).n_balanced > 0

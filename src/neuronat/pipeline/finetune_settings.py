@@ -11,7 +11,7 @@ from neuronat.train.course import TrainConfig
 from neuronat.train.crops import CropConfig
 from neuronat.train.lessons import LossConfig
 
-__all__ = ["FinetuneConfig", "Phase", "fixed_iterations", "phases_of", "with_iterations"]
+__all__ = ["FinetuneConfig", "Phase", "fixed_iterations", "phases_of", "with_draws", "with_iterations"]
 
 STAGE_SHARES = {
     "whole": {"whole": 1.0},
@@ -19,6 +19,7 @@ STAGE_SHARES = {
     "single": {"structures": 1.0},
 }
 HEADS_SHARE = 0.3
+FRESH_BALANCED_UNTIL = 0.67
 SGD_RATES, ADAM_RATES = {"heads": 0.02, "all": 0.005}, {"heads": 0.004, "all": 0.003}
 LONGEST_AVERAGE = 0.99
 
@@ -82,6 +83,22 @@ class Phase:
     def name(self) -> str:
         """The name of its folder."""
         return f"{self.stage}-{'heads' if self.is_heads else 'all'}"
+
+
+def with_draws(config: FinetuneConfig, *, has_fresh: bool) -> FinetuneConfig:
+    """Return the configuration with voxels of whole scans drawn as the network needs them.
+
+    One that knows what it is taught learns from voxels as frequent as they are: balanced draws would make its small
+    structures too large again. A head that starts from chance needs the balance for two thirds of each phase, and one
+    on features from chance to the end.
+
+    Notes
+    -----
+    Source: ours (decision 0050).
+    """
+    if config.from_scratch:
+        return config
+    return replace(config, crops=replace(config.crops, balanced_until=FRESH_BALANCED_UNTIL if has_fresh else 0.0))
 
 
 def phases_of(stages: tuple[str, ...], config: FinetuneConfig, *, has_fresh: bool) -> list[Phase]:
