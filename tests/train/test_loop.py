@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from neuronat.nets.deepnat import DeepNat, DeepNatConfig, task_offsets
 from neuronat.train.augment import AugmentConfig
 from neuronat.train.course import Course, TrainConfig, make_optimizer, rate_at
 from neuronat.train.examples import draw_anchors, find_candidates, gather_blocks, margin_vox
-from neuronat.train.loop import Lesson, score_block, train_network
+from neuronat.train.loop import Lesson, make_exercise, score_block, train_network
 from neuronat.train.scans import stack_scans
 
 CPU = torch.device("cpu")
@@ -64,6 +65,18 @@ def test_single_patches_are_the_blocks_with_one_centre(scan):
         scores, _ = score_block(net, block)
         expected = net(block.intensities, block.coordinates[:, 0, 0, 0])
     np.testing.assert_array_equal(scores, expected)
+
+
+def test_centres_are_drawn_balanced_at_first_and_as_frequent_as_they_are_in_the_end(scan):
+    lesson = replace(lesson_of(scan, n_centres=1), balanced_until=0.6, augment=AugmentConfig(flip=0.0, jitter_vox=0.0))
+    exercise = make_exercise(new_net(), lesson, TrainConfig(n_blocks=3000, n_centres=1))
+    is_eligible = lesson.examples.rows > 0
+    natural = torch.bincount(lesson.examples.classes[is_eligible].long(), minlength=5) / int(is_eligible.sum())
+    assert float((natural - 0.2).abs().max()) > 0.1  # or the two could not be told apart
+    for share_done, expected in ((0.0, torch.full((5,), 0.2)), (0.59, torch.full((5,), 0.2)), (0.6, natural)):
+        block = exercise.draw(torch.Generator().manual_seed(5), share_done)
+        drawn = torch.bincount(block.labels[:, 0, 0, 0, 0], minlength=5) / 3000
+        np.testing.assert_allclose(drawn, expected, atol=0.03)  # four standard deviations
 
 
 def test_training_lowers_the_loss_and_logs_it(scan, tmp_path):

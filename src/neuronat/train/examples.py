@@ -5,7 +5,7 @@ lies 11 voxels inside its intensities.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from neuronat.train.scans import INTENSITY_STEP, TrainingSet
 __all__ = [
     "Block",
     "Candidates",
+    "SamplingConfig",
     "block_extent",
     "draw_anchors",
     "find_candidates",
@@ -25,6 +26,21 @@ __all__ = [
 ]
 
 REACH = PATCH_SIZE // 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """How the second stage's centres are drawn.
+
+    Structures equally often up to the share `balanced_until` of the training, from there on as frequent as they are:
+    equal numbers teach small structures soon and make them too large (decision 0050).
+    """
+
+    balanced_until: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.balanced_until <= 1:
+            raise ConfigError(f"SamplingConfig.balanced_until must be in [0, 1]; got {self.balanced_until}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +54,10 @@ class Candidates:
     starts: Tensor
     counts: Tensor
     weights: Tensor
+
+    def as_frequent(self) -> "Candidates":
+        """Return the same voxels, each drawn as often as any other."""
+        return replace(self, weights=self.counts / self.counts.sum())
 
 
 @dataclass(frozen=True, eq=False)

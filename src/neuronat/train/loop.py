@@ -1,6 +1,6 @@
 """DeepNAT's part of training: blocks of patches, scored at their centres and neighbours."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ __all__ = ["Lesson", "make_exercise", "score_block", "train_network"]
 class Lesson:
     """What a network learns from: scans, candidates, mirrored classes (C,) int64, and how blocks are changed.
 
-    `sites` are where lesions may lie.
+    `sites` are where lesions may lie; `balanced_until` is `SamplingConfig`'s.
     """
 
     examples: TrainingSet
@@ -29,6 +29,7 @@ class Lesson:
     mirrored_classes: Tensor
     augment: AugmentConfig
     sites: LesionSites | None = None
+    balanced_until: float = 1.0
 
 
 def train_network(net: DeepNat, lesson: Lesson, config: TrainConfig, course: Course) -> bool:
@@ -65,8 +66,11 @@ def train_network(net: DeepNat, lesson: Lesson, config: TrainConfig, course: Cou
 def make_exercise(net: DeepNat, lesson: Lesson, config: TrainConfig) -> Exercise:
     """Return what one step of a network's training does: draw blocks, score their centres and neighbours."""
     offsets = torch.from_numpy(task_offsets(net.config.n_tasks)).to(lesson.examples.intensities.device)
+    natural = replace(lesson, candidates=lesson.candidates.as_frequent())
     return Exercise(
-        draw=lambda generator, _: _draw(lesson, config, offsets, generator),
+        draw=lambda generator, share_done: _draw(
+            lesson if share_done < lesson.balanced_until else natural, config, offsets, generator
+        ),
         score=lambda block: _score(net, block, config.precision),
         n_tasks=net.config.n_tasks,
         settings=asdict(net.config),
