@@ -19,11 +19,11 @@ __all__ = [
     "system_lines",
 ]
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
-KEPT_BYTES, GIVEN_BACK_BYTES = 2**29, 2**17
-"""How much may lie free at the end of the heap: when memory is kept, and by default."""
-MAPPED_ARRAYS = 2**16
-"""How many arrays may get memory of their own by default."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # malloc.h of glibc
+KEPT_BYTES = 2**29
+"""How much may lie free at the end of the heap when memory is kept."""
+USUAL_MAPPED_BYTES, USUAL_KEPT_BYTES, USUAL_MAPPED_ARRAYS = 2**25, 2**26, 2**16
+"""As glibc ends by itself: from which size on arrays get memory of their own, how much is kept, how many such arrays."""
 
 VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
@@ -135,8 +135,9 @@ def keep_freed_memory(*, is_kept: bool) -> None:
     """
     tell = _of_c_library("mallopt")
     if tell is not None:
-        tell(M_MMAP_MAX, 0 if is_kept else MAPPED_ARRAYS)
-        tell(M_TRIM_THRESHOLD, KEPT_BYTES if is_kept else GIVEN_BACK_BYTES)
+        tell(M_MMAP_MAX, 0 if is_kept else USUAL_MAPPED_ARRAYS)
+        tell(M_MMAP_THRESHOLD, USUAL_MAPPED_BYTES)
+        tell(M_TRIM_THRESHOLD, KEPT_BYTES if is_kept else USUAL_KEPT_BYTES)
 
 
 def system_lines(path: Path) -> list[str]:
