@@ -23,7 +23,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # malloc.h of glibc
 KEPT_BYTES = 2**29
 """How much may lie free at the end of the heap when memory is kept."""
 USUAL_MAPPED_BYTES, USUAL_KEPT_BYTES, USUAL_MAPPED_ARRAYS = 2**25, 2**26, 2**16
-"""As glibc ends by itself: from which size on arrays get memory of their own, how much is kept, how many such arrays."""
+"""As glibc ends by itself: the least size of arrays with memory of their own, what is kept, how many such arrays."""
 
 VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
