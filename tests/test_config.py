@@ -56,7 +56,7 @@ def test_a_single_step_has_one_stage(tmp_path):
         (MINIMAL + "[network]\nn_tasks = 5\n", "n_tasks must be 1, 7 or 27"),
         (MINIMAL + '[network]\ncoordinates = ["polar"]\n', "subset of"),
         (MINIMAL + "[augment]\nflip = 2.0\n", "flip must be in"),
-        (MINIMAL + "[sampling]\nbalanced_until = 1.5\n", r"balanced_until must be in \[0, 1\]; got 1.5"),
+        (MINIMAL + "[structures]\nbalanced_until = 1.5\n", r"balanced_until must be in \[0, 1\]; got 1.5"),
         (MINIMAL + "[crf]\niterations = true\n", "crf.iterations must be of type int"),
         (MINIMAL.replace('name = "mine"', "name = { a = 1 }"), "name must be of type str; got {'a': 1}"),
         (MINIMAL + 'also = { a = "b" }\n', "data.also must be of type tuple; got {'a': 'b'}"),

@@ -18,7 +18,6 @@ from neuronat.nets.deepnat import DeepNatConfig
 from neuronat.train.augment import AugmentConfig
 from neuronat.train.course import TrainConfig
 from neuronat.train.crops import CropConfig
-from neuronat.train.examples import SamplingConfig
 from neuronat.train.lessons import LossConfig
 
 __all__ = [
@@ -92,7 +91,6 @@ class Recipe:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     foreground: TrainConfig = field(default_factory=TrainConfig)
     structures: TrainConfig = field(default_factory=TrainConfig)
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     crf: CrfConfig = field(default_factory=CrfConfig)
     validate_every: int = 0

@@ -128,7 +128,7 @@ def test_the_new_model_labels_a_scan_and_says_what_it_was_made_from(scans, whole
     assert card.credits == ("Made from the weights of tiny (CC-BY-NC-3.0).", "Made by a test.", "Scans by a phantom.")
     assert card.training.recipe["start_from"]["sha256"] == start.sha256
     assert card.training.recipe["phases"]["whole-all"]["iterations"] == 3
-    assert card.training.recipe["crops"]["balanced_until"] == 0.67
+    assert card.training.recipe["phases"]["whole-all"]["balanced_until"] == 0.67
     assert "sub-01, sub-02, with label maps of mine" in card.training.material
     assert "nothing at all" in card.training.material
     assert [(a.measure, a.measured_on) for a in card.accuracy] == [("mean Dice, mine", "sub-03, held out")]
@@ -156,7 +156,7 @@ def test_known_protocols_are_found_adapted_and_compared_with_the_model_before(sc
         "whole-all"
     ]
     card = load_model(made.folder).card
-    assert card.training.recipe["crops"]["balanced_until"] == 0.0
+    assert card.training.recipe["phases"]["whole-all"]["balanced_until"] == 0.0
     measures = [accuracy.measure for accuracy in card.accuracy]
     assert measures == ["mean Dice, deepnat25", "mean Dice, deepnat25, before fine-tuning"]
     old, new = load_model(whole).whole.state_dict(), load_model(made.folder).whole.state_dict()

@@ -1,6 +1,6 @@
 import pytest
 
-from neuronat.pipeline.finetune_settings import FinetuneConfig, fixed_iterations, phases_of, with_draws, with_iterations
+from neuronat.pipeline.finetune_settings import FinetuneConfig, fixed_iterations, phases_of, with_iterations
 
 CASCADE, WHOLE = ("foreground", "structures"), ("whole",)
 
@@ -46,13 +46,18 @@ def test_the_average_spans_a_tenth_of_a_phase_and_a_hundred_steps_at_most():
     assert tiny.config.averaging == 0
 
 
-def test_draws_are_balanced_only_where_something_starts_from_chance():
-    config = FinetuneConfig()
-    known = with_draws(config, has_fresh=False).crops.at(0.0)
-    assert (known.n_balanced, known.n_inside) == (0, config.crops.n_inside + config.crops.n_balanced)
-    fresh = with_draws(config, has_fresh=True).crops
-    assert fresh.at(0.66).n_balanced == config.crops.n_balanced > 0
-    assert fresh.at(0.67).n_balanced == 0
-    scratch = FinetuneConfig(from_scratch=True)
-    assert with_draws(scratch, has_fresh=False) == scratch
-    assert scratch.crops.at(0.99).n_balanced > 0
+@pytest.mark.parametrize(
+    ("stages", "change", "has_fresh", "expected"),
+    [
+        (WHOLE, {}, False, [0.0]),
+        (WHOLE, {}, True, [0.67, 0.67]),
+        (WHOLE, {"heads_only": True}, True, [0.67]),
+        (WHOLE, {"from_scratch": True}, False, [1.0]),
+        (WHOLE, {"from_scratch": True}, True, [1.0]),
+        (CASCADE, {}, False, [1.0, 1.0]),
+        (("structures",), {}, True, [1.0, 1.0]),
+    ],
+)
+def test_draws_are_balanced_where_something_starts_from_chance_and_in_patches(stages, change, has_fresh, expected):
+    phases = phases_of(stages, FinetuneConfig(**change), has_fresh=has_fresh)
+    assert [phase.config.balanced_until for phase in phases] == expected

@@ -251,8 +251,8 @@ def test_a_recipe_says_in_which_precision_a_network_computes(folder):
 
 def test_late_in_a_training_no_class_is_drawn_more_often_than_it_is(folder):
     path = write_recipe(folder)
-    shape = {"n_inside": 10, "n_anywhere": 0, "n_balanced": 2000, "balanced_until": 0.5, "share_painted": 0.0}
-    recipe = read_recipe(path, {"crops": shape})
+    shape = {"n_inside": 10, "n_anywhere": 0, "n_balanced": 2000, "share_painted": 0.0}
+    recipe = read_recipe(path, {"crops": shape, "training": {"balanced_until": 0.5}})
     source = make_source(packed_volumes(recipe, path, silent), BUDGET.device)
     net = build_network(UNetConfig(protocols={"deepnat25": 26, "tissue": 4}, n_coordinates=6, filters=(4, 6, 8)))
     exercise = make_whole_exercise(net, source, recipe.crops, recipe.loss, recipe.training)

@@ -68,8 +68,8 @@ def test_single_patches_are_the_blocks_with_one_centre(scan):
 
 
 def test_centres_are_drawn_balanced_at_first_and_as_frequent_as_they_are_in_the_end(scan):
-    lesson = replace(lesson_of(scan, n_centres=1), balanced_until=0.6, augment=AugmentConfig(flip=0.0, jitter_vox=0.0))
-    exercise = make_exercise(new_net(), lesson, TrainConfig(n_blocks=3000, n_centres=1))
+    lesson = replace(lesson_of(scan, n_centres=1), augment=AugmentConfig(flip=0.0, jitter_vox=0.0))
+    exercise = make_exercise(new_net(), lesson, TrainConfig(n_blocks=3000, n_centres=1, balanced_until=0.6))
     is_eligible = lesson.examples.rows > 0
     natural = torch.bincount(lesson.examples.classes[is_eligible].long(), minlength=5) / int(is_eligible.sum())
     assert float((natural - 0.2).abs().max()) > 0.1  # or the two could not be told apart

@@ -32,14 +32,7 @@ from neuronat.pipeline.finetune_pupils import (
     stages_after,
 )
 from neuronat.pipeline.finetune_scores import Score, measure_gain
-from neuronat.pipeline.finetune_settings import (
-    FinetuneConfig,
-    Phase,
-    fixed_iterations,
-    phases_of,
-    with_draws,
-    with_iterations,
-)
+from neuronat.pipeline.finetune_settings import FinetuneConfig, Phase, fixed_iterations, phases_of, with_iterations
 from neuronat.pipeline.settings import Progress
 from neuronat.record import Marker, differences, make_folder, read_marker, shown_name, write_marker
 from neuronat.train.course import Course, follow_course
@@ -121,7 +114,6 @@ def finetune(
         make_folder(work)
         pack_material(scans, protocols, work / PACKED, config, progress)
     material = read_material(scans, protocols, work / PACKED, config)
-    config = with_draws(config, has_fresh=bool(fresh_protocols(model, material)))
     pupils = make_pupils(model, material, config, budget.device)
     card = draft_card(out.name, model, material, stages_after(model, material, pupils), config)
     phases = phases_of(tuple(pupils), config, has_fresh=bool(fresh_protocols(model, material)))

@@ -11,7 +11,7 @@ from neuronat.train.course import TrainConfig
 from neuronat.train.crops import CropConfig
 from neuronat.train.lessons import LossConfig
 
-__all__ = ["FinetuneConfig", "Phase", "fixed_iterations", "phases_of", "with_draws", "with_iterations"]
+__all__ = ["FinetuneConfig", "Phase", "fixed_iterations", "phases_of", "with_iterations"]
 
 STAGE_SHARES = {
     "whole": {"whole": 1.0},
@@ -85,27 +85,15 @@ class Phase:
         return f"{self.stage}-{'heads' if self.is_heads else 'all'}"
 
 
-def with_draws(config: FinetuneConfig, *, has_fresh: bool) -> FinetuneConfig:
-    """Return the configuration with voxels of whole scans drawn as the network needs them.
-
-    One that knows what it is taught learns from voxels as frequent as they are: balanced draws would make its small
-    structures too large again. A head that starts from chance needs the balance for two thirds of each phase, and one
-    on features from chance to the end.
-
-    Notes
-    -----
-    Source: ours (decision 0050).
-    """
-    if config.from_scratch:
-        return config
-    return replace(config, crops=replace(config.crops, balanced_until=FRESH_BALANCED_UNTIL if has_fresh else 0.0))
-
-
 def phases_of(stages: tuple[str, ...], config: FinetuneConfig, *, has_fresh: bool) -> list[Phase]:
     """Plan the phases of a fine-tuning.
 
     Fresh heads first learn alone, so that their first, wild steps do not spoil what they stand on; then everything
     learns at a lower rate. Batch normalization keeps its statistics: a few scans would give poor ones.
+
+    A network of whole scans that knows what it is taught learns from voxels as frequent as they are: balanced draws
+    would make its small structures too large again. A fresh head needs the balance for two thirds of each phase, and
+    one on features from chance to the end.
 
     Parameters
     ----------
@@ -123,12 +111,15 @@ def phases_of(stages: tuple[str, ...], config: FinetuneConfig, *, has_fresh: boo
 
     Notes
     -----
-    Source: ours (decision 0032).
+    Source: ours (decisions 0032 and 0050).
     """
     kind = "whole" if "whole" in stages else "patchwise" if "foreground" in stages else "single"
+    until = 1.0 if config.from_scratch or kind != "whole" else FRESH_BALANCED_UNTIL if has_fresh else 0.0
     phases = []
     for stage, share in STAGE_SHARES[kind].items():
-        heads, everything = (_phase(stage, share, config, is_heads=is_heads) for is_heads in (True, False))
+        heads, everything = (
+            _phase(stage, share, config, is_heads=is_heads, balanced_until=until) for is_heads in (True, False)
+        )
         if config.from_scratch:
             scratch = replace(everything.config, rate=heads.config.rate, freeze_norms_from=0.75)
             phases.append(replace(everything, config=scratch))
@@ -142,10 +133,10 @@ def phases_of(stages: tuple[str, ...], config: FinetuneConfig, *, has_fresh: boo
     return phases
 
 
-def _phase(stage: str, share: float, config: FinetuneConfig, *, is_heads: bool) -> Phase:
+def _phase(stage: str, share: float, config: FinetuneConfig, *, is_heads: bool, balanced_until: float) -> Phase:
     """Return a phase of one stage that has all the stage's time."""
     part = "heads" if is_heads else "all"
-    frozen = {"freeze_norms_from": 0.0, "seed": config.seed}
+    frozen = {"freeze_norms_from": 0.0, "balanced_until": balanced_until, "seed": config.seed}
     if stage == "whole":
         training = TrainConfig(n_blocks=1, optimizer="adam", rate=ADAM_RATES[part], weight_decay=1e-4, **frozen)  # type: ignore[arg-type]
     else:

@@ -164,8 +164,7 @@ def make_lesson(
     mirrored = torch.arange(2) if is_first else torch.from_numpy(protocol.mirrored_classes)
     candidates = find_candidates(examples, n_classes, varied)
     sites = None if is_first else lesion_sites(protocol.names).to(device)
-    balanced_until = 1.0 if is_first else recipe.sampling.balanced_until  # the first stage shall be generous
-    return Lesson(examples, candidates, mirrored.to(device), recipe.augment, sites, balanced_until)
+    return Lesson(examples, candidates, mirrored.to(device), recipe.augment, sites)
 
 
 def make_validation(
@@ -216,7 +215,6 @@ def make_card(
             n_scans=n_scans,
             recipe={stage: asdict(config) for stage, config in recipe.stages.items()}
             | {
-                "sampling": asdict(recipe.sampling),
                 "augment": asdict(recipe.augment),
                 "start_from": recipe.network.start_from,
                 "foreground_threshold": recipe.network.foreground_threshold,

@@ -135,8 +135,12 @@ def make_whole_exercise(
         with torch.autocast(drawn[0].grey.device.type, torch.bfloat16, enabled=is_half):
             return score_crops(net, drawn, order, loss)
 
+    def draw(chance: torch.Generator, share_done: float) -> list[Crop]:
+        wanted = crops if share_done < training.balanced_until else crops.as_frequent()
+        return [draw_crop(source, wanted, chance) for _ in range(training.n_blocks)]
+
     return Exercise(
-        draw=lambda chance, done: [draw_crop(source, crops.at(done), chance) for _ in range(training.n_blocks)],
+        draw=draw,
         score=score,
         n_tasks=len(order),
         settings={"crops": asdict(crops), "loss": asdict(loss), "protocols": order},

@@ -35,6 +35,8 @@ class TrainConfig:
 
     `averaging`: decay of a running average of the weights, which is what a training ends with; 0 for none.
     `freeze_norms_from`: share of the training from which on batch normalization keeps its statistics.
+    `balanced_until`: share up to which small classes are drawn more often than they are, which teaches them soon and
+    makes them too large; from there on all are drawn as frequent as they are (decision 0050).
     """
 
     iterations: int = 5000
@@ -47,6 +49,7 @@ class TrainConfig:
     warm_up: float = 0.02
     averaging: float = 0.0
     freeze_norms_from: float = 1.0
+    balanced_until: float = 1.0
     precision: str = "float32"
     seed: int = 1
 
@@ -58,6 +61,8 @@ class TrainConfig:
             raise ConfigError(f"TrainConfig.optimizer must be sgd, adagrad or adam; got {self.optimizer!r}")
         if not 0 <= self.averaging < 1 or not 0 <= self.freeze_norms_from <= 1:
             raise ConfigError("TrainConfig.averaging must be in [0, 1), freeze_norms_from in [0, 1]")
+        if not 0 <= self.balanced_until <= 1:
+            raise ConfigError(f"TrainConfig.balanced_until must be in [0, 1]; got {self.balanced_until}")
         if self.precision not in ("float32", "bfloat16"):
             raise ConfigError(f"TrainConfig.precision must be float32 or bfloat16; got {self.precision!r}")
 

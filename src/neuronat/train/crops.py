@@ -38,8 +38,7 @@ class CropConfig:
     Crops lie within `reach` of the brain's extents from its centre; their voxels are `step_vox` of the scan's apart.
 
     Of the voxels that count, `n_inside` are drawn in and near the brain, `n_balanced` so that classes are equally
-    frequent. That teaches small structures soon and makes them too large, so from the share `balanced_until` of the
-    training on these, too, are drawn as frequent as they are (decision 0050).
+    frequent.
     """
 
     extent: int = 96
@@ -58,7 +57,6 @@ class CropConfig:
     n_inside: int = 50000
     n_anywhere: int = 12000
     n_balanced: int = 0
-    balanced_until: float = 1.0
     deform: DeformConfig = field(default_factory=DeformConfig)
     degrade: DegradeConfig = field(default_factory=DegradeConfig)
     tissue: TissueConfig = field(default_factory=TissueConfig)
@@ -70,13 +68,9 @@ class CropConfig:
             raise ConfigError(f"CropConfig.extent must be a multiple of 16; got {self.extent}")
         if not 0 <= self.share_composite + self.share_painted <= 1:
             raise ConfigError("CropConfig.share_composite and share_painted must add up to at most 1")
-        if not 0 <= self.balanced_until <= 1:
-            raise ConfigError(f"CropConfig.balanced_until must be in [0, 1]; got {self.balanced_until}")
 
-    def at(self, share_done: float) -> "CropConfig":
-        """Return which crops are drawn when this share of the training is done."""
-        if share_done < self.balanced_until:
-            return self
+    def as_frequent(self) -> "CropConfig":
+        """Return the same crops, all their voxels drawn as frequent as they are."""
         return replace(self, n_inside=self.n_inside + self.n_balanced, n_balanced=0)
 
 

@@ -17,7 +17,6 @@ from neuronat.train.scans import INTENSITY_STEP, TrainingSet
 __all__ = [
     "Block",
     "Candidates",
-    "SamplingConfig",
     "block_extent",
     "draw_anchors",
     "find_candidates",
@@ -26,21 +25,6 @@ __all__ = [
 ]
 
 REACH = PATCH_SIZE // 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamplingConfig:
-    """How the second stage's centres are drawn.
-
-    Structures equally often up to the share `balanced_until` of the training, from there on as frequent as they are:
-    equal numbers teach small structures soon and make them too large (decision 0050).
-    """
-
-    balanced_until: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.balanced_until <= 1:
-            raise ConfigError(f"SamplingConfig.balanced_until must be in [0, 1]; got {self.balanced_until}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ __all__ = ["Lesson", "make_exercise", "score_block", "train_network"]
 class Lesson:
     """What a network learns from: scans, candidates, mirrored classes (C,) int64, and how blocks are changed.
 
-    `sites` are where lesions may lie; `balanced_until` is `SamplingConfig`'s.
+    `sites` are where lesions may lie.
     """
 
     examples: TrainingSet
@@ -29,7 +29,6 @@ class Lesson:
     mirrored_classes: Tensor
     augment: AugmentConfig
     sites: LesionSites | None = None
-    balanced_until: float = 1.0
 
 
 def train_network(net: DeepNat, lesson: Lesson, config: TrainConfig, course: Course) -> bool:
@@ -69,7 +68,7 @@ def make_exercise(net: DeepNat, lesson: Lesson, config: TrainConfig) -> Exercise
     natural = replace(lesson, candidates=lesson.candidates.as_frequent())
     return Exercise(
         draw=lambda generator, share_done: _draw(
-            lesson if share_done < lesson.balanced_until else natural, config, offsets, generator
+            lesson if share_done < config.balanced_until else natural, config, offsets, generator
         ),
         score=lambda block: _score(net, block, config.precision),
         n_tasks=net.config.n_tasks,
