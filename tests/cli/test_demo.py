@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from neuronat.cli import demo
+from neuronat.pipeline import batch
+from neuronat.pipeline.settings import SegmentConfig
 
 
 def test_a_missing_template_names_the_extra(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -13,6 +15,21 @@ def test_a_missing_template_names_the_extra(run, monkeypatch: pytest.MonkeyPatch
         "neuronat: nilearn, which carries the template, is not installed; pip install 'neuronat[demo]'\n"
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_the_demo_does_what_segment_does_by_default(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    asked = []
+
+    def segment_files(scans, out, config, _progress):
+        asked.append((scans, out, config))
+        return [batch.Outcome(scan=scans[0], stem="template", state="already done")]
+
+    monkeypatch.setattr(batch, "segment_files", segment_files)
+    monkeypatch.setattr(demo, "find_template", lambda: tmp_path / "template.nii.gz")
+    done = run("demo", "-o", tmp_path / "out")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert asked == [([tmp_path / "template.nii.gz"], tmp_path / "out", SegmentConfig())]
+    assert done.stdout.splitlines() == [f"template: already done and verified in {tmp_path / 'out'}", "not for diagnosis"]
 
 
 @pytest.mark.slow

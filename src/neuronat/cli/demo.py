@@ -19,13 +19,14 @@ TEMPLATE = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
     show_default=True,
     help="Folder for the results.",
 )
-@click.option("--model", default="deepnat", show_default=True, help="Name or folder of a model.")
+@click.option("--model", "models", multiple=True, help="Name or folder. [default: deepnat and neuronet]")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
-def command(context: click.Context, out: Path, model: str, quiet: bool) -> None:
+def command(context: click.Context, out: Path, models: tuple[str, ...], quiet: bool) -> None:
     """Do the main job on the template that the installation carries.
 
-    The ICBM152 template is the average of 152 T1-weighted heads, skull-stripped. No network is needed.
+    The ICBM152 template is the average of 152 T1-weighted heads, skull-stripped. No network is needed. The volumes
+    of the first protocol are shown, all of them are in the folder.
     """
     from neuronat.cli.progress import shown_progress
     from neuronat.cli.segment import report
@@ -34,10 +35,11 @@ def command(context: click.Context, out: Path, model: str, quiet: bool) -> None:
 
     template = find_template()
     with shown_progress(quiet) as progress:
-        (outcome,) = segment_files([template], out, SegmentConfig(models=(model,)), progress)
+        (outcome,) = segment_files([template], out, SegmentConfig(models=models), progress)
     if outcome.failure is not None:
         raise outcome.failure
-    for protocol, volumes in (outcome.result.volumes if outcome.result else {}).items():
+    if outcome.result is not None:
+        protocol, volumes = next(iter(outcome.result.volumes.items()))
         click.echo(f"{protocol:<40}volume in ml")
         for volume in volumes:
             shown = "n/a" if volume.volume_mm3 is None else f"{volume.volume_mm3 / 1000:.1f}"
