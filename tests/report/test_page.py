@@ -85,6 +85,15 @@ def test_volumes_stand_side_by_side_with_their_asymmetry(content):
     assert len(names) == 14
 
 
+def test_an_asymmetry_that_rounds_to_nothing_has_no_minus(content):
+    volumes = [
+        replace(row, volume_mm3={"Left-Thalamus": 9999.0, "Right-Thalamus": 10000.0}.get(row.name, row.volume_mm3))
+        for row in content.volumes["deepnat25"]
+    ]
+    rows = Reader(render_page(replace(content, volumes={"deepnat25": volumes}))).rows
+    assert [row[3] for row in rows if row[0] == "Thalamus"] == ["+0.0"]
+
+
 def test_the_page_says_verdict_reasons_model_licence_and_not_for_diagnosis(content):
     page = render_page(replace(content, warnings=["header: odd"]))
     for text in ("review", "right hippocampus is small", "header: odd", "deepnat", "ab" * 32, "CC-BY-NC-3.0"):

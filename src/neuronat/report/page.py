@@ -195,7 +195,7 @@ def _template() -> jinja2.Template:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["ml"] = _ml
-    environment.filters["signed"] = lambda percent: f"{percent:+.1f}".replace("-", "\N{MINUS SIGN}")
+    environment.filters["signed"] = lambda percent: f"{percent:+z.1f}".replace("-", "\N{MINUS SIGN}")
     return environment.from_string(_asset("page.html"))
 
 
