@@ -29,7 +29,10 @@ def test_the_demo_does_what_segment_does_by_default(run, monkeypatch: pytest.Mon
     done = run("demo", "-o", tmp_path / "out")
     assert (done.exit_code, done.stderr) == (0, "")
     assert asked == [([tmp_path / "template.nii.gz"], tmp_path / "out", SegmentConfig())]
-    assert done.stdout.splitlines() == [f"template: already done and verified in {tmp_path / 'out'}", "not for diagnosis"]
+    assert done.stdout.splitlines() == [
+        f"template: already done and verified in {tmp_path / 'out'}",
+        "not for diagnosis",
+    ]
 
 
 @pytest.mark.slow
