@@ -10,10 +10,10 @@ from neuronat.labels.scheme import LabelScheme, load_scheme
 from neuronat.measure.agreement import (
     agreement_summary,
     agreement_table,
-    common_groups,
     judge_agreement,
     measure_agreement,
 )
+from neuronat.measure.groups import common_groups
 from neuronat.space.volume import LabelMap
 
 # stored as L, A, S; a voxel has 6 mm3
@@ -116,6 +116,26 @@ def test_who_is_a_tenth_worse_than_the_rest_stands_apart_and_not_who_is_less():
         return next(s for s in measure_agreement(labels).structures if s.name == "Left-Thalamus").apart
 
     assert (apart(5), apart(6)) == ("", "freesurfer")
+
+
+def test_protocols_that_were_made_to_agree_have_one_voice():
+    follows = {"deepnat25": "", "neuromorphometrics": "deepnat25", "twin": "neuromorphometrics", "freesurfer": ""}
+    twin = own_scheme("twin", deepnat25={0: 0, 1: 10}, tissue={0: 0, 1: 2})
+    tissue = load_scheme("tissue")
+    assert common_groups([DEEPNAT, FINE, twin], follows) == {}
+    assert common_groups([DEEPNAT, FREESURFER, FINE, twin], follows) == {"deepnat25": ("deepnat25", "freesurfer")}
+    assert common_groups([FINE, twin, FREESURFER], follows)["deepnat25"] == ("neuromorphometrics", "freesurfer")
+    assert common_groups([twin, tissue], follows) == {"tissue": ("twin", "tissue")}
+    three = {
+        "deepnat25": row(DEEPNAT, 10, 10, 10),
+        "freesurfer": row(FREESURFER, 0, 0, 10),
+        "neuromorphometrics": row(FINE, 60, 60, 60),
+    }
+    agreement = measure_agreement(three, follows)
+    assert agreement.mapped == ("deepnat25", "freesurfer")
+    assert {s.apart for s in agreement.structures} == {""}, "of two nobody can tell"
+    assert float(agreement.shares.values.min()) == 0.5
+    assert measure_agreement({name: three[name] for name in ("deepnat25", "neuromorphometrics")}, follows) is None
 
 
 def test_of_groups_of_equal_size_the_finest_comes_first():

@@ -193,9 +193,11 @@ def test_what_a_template_informs_says_the_same_in_all_protocols_of_a_rater(
     )
     assert list(found) == list(asked)
     fine, of_fine = model.schemes["neuromorphometrics"], everything["neuromorphometrics"].classes
+    followed = dict.fromkeys(("tissue5", "subcortical15"), "neuromorphometrics") | {"neuromorphometrics": "deepnat25"}
     for name, answer in found.items():
         np.testing.assert_array_equal(answer.classes, everything[name].classes)  # whoever else is asked
         assert answer.is_informed
+        assert answer.follows == followed.get(name, "")
         groups = load_scheme(name).classes_of(fine.mapped_ids(np.array(fine.ids), name))
         np.testing.assert_array_equal(answer.classes, groups[of_fine])
         rows = rows_of(answer)
@@ -243,7 +245,7 @@ def test_protocols_of_other_raters_keep_their_own_answer(informed, make_whole, s
     encoded = encode_scene(model, scene, no_progress)
     for name, answer in found.items():
         np.testing.assert_array_equal(answer.classes, answer_whole(model.schemes[name], encoded, {}).classes)
-        assert not answer.is_informed
+        assert (answer.is_informed, answer.follows) == (False, "")
 
 
 def test_the_template_looks_at_the_mirror_image_too_unless_it_shall_go_fast(informed, scene, monkeypatch):

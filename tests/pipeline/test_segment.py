@@ -5,7 +5,9 @@ import nibabel
 import numpy as np
 import pytest
 
+import neuronat
 from neuronat.errors import GridError, UnusableInputError
+from neuronat.nets.store import save_model
 from neuronat.pipeline import segment
 from neuronat.pipeline.segment import read_inputs
 from neuronat.pipeline.settings import SegmentConfig
@@ -87,3 +89,13 @@ def test_a_raw_head_looks_the_same_whatever_is_added_to_it(monkeypatch, phantom,
         )
         segment._stripped(segment.Inputs(scan, None, "x", ("x.nii",)), networks, lambda *_: None)
     np.testing.assert_allclose(seen[1] / factor, seen[0], atol=2e-3)  # of 1000, float32
+
+
+@pytest.mark.usefixtures("swift_pipeline", "any_labels")
+@pytest.mark.parametrize(("others", "compared"), [((), None), (("freesurfer",), ("deepnat25", "freesurfer"))])
+def test_labels_that_were_made_to_agree_are_not_compared(phantom, make_whole, tmp_path: Path, others, compared):
+    save_model(make_whole("deepnat25", "neuromorphometrics", *others, n_coordinates=6), tmp_path / "tiny")
+    forced = SegmentConfig(models=(str(tmp_path / "tiny"),), force=True, reading=ReadOptions(force=True))
+    result = neuronat.segment(phantom[0], config=forced)
+    assert list(result.labels) == ["deepnat25", "neuromorphometrics", *others]
+    assert (result.agreement and result.agreement.mapped) == compared

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from neuronat.errors import GridError
 from neuronat.labels.scheme import LabelScheme, load_scheme, scheme_names
+from neuronat.measure.groups import common_groups
 from neuronat.measure.overlap import count_jointly, dice_of_counts
 from neuronat.measure.plausible import Finding
 from neuronat.space.affine import describe_grid, is_same_grid, voxel_volume_mm3
@@ -26,7 +27,6 @@ __all__ = [
     "StructureAgreement",
     "agreement_summary",
     "agreement_table",
-    "common_groups",
     "judge_agreement",
     "measure_agreement",
 ]
@@ -80,52 +80,20 @@ class Agreement:
     shares: Volume
 
 
-def common_groups(schemes: Sequence[LabelScheme]) -> dict[str, tuple[str, ...]]:
-    """Group protocols by the schemes in which at least two of them can be compared.
-
-    Parameters
-    ----------
-    schemes : sequence of LabelScheme
-        Those of the protocols.
-
-    Returns
-    -------
-    dict of str to tuple of str
-        Name of the common scheme to the protocols in it. Of the schemes that two protocols share only the finest
-        counts; the group with the most protocols comes first, of equal ones the finest.
-
-    Notes
-    -----
-    Source: ours (decision 0020).
-
-    Examples
-    --------
-    >>> common_groups([load_scheme("deepnat25"), load_scheme("freesurfer"), load_scheme("neuromorphometrics")])
-    {'deepnat25': ('deepnat25', 'freesurfer', 'neuromorphometrics')}
-    """
-    known = {scheme.name: scheme for scheme in schemes} | {name: load_scheme(name) for name in scheme_names()}
-    targets = {scheme.name: {scheme.name, *scheme.mappings} & set(known) for scheme in schemes}
-    chosen = set()
-    for first, second in combinations(schemes, 2):
-        if shared := targets[first.name] & targets[second.name]:
-            chosen.add(max(shared, key=lambda name: (known[name].n_classes, name)))
-    groups = {name: tuple(s.name for s in schemes if name in targets[s.name]) for name in chosen}
-    ordered = sorted(groups, key=lambda name: (-len(groups[name]), -known[name].n_classes, name))
-    return {name: groups[name] for name in ordered}
-
-
-def measure_agreement(labels: Mapping[str, LabelMap]) -> Agreement | None:
+def measure_agreement(labels: Mapping[str, LabelMap], follows: Mapping[str, str] | None = None) -> Agreement | None:
     """Compare label maps of one scan by different protocols.
 
     Parameters
     ----------
     labels : mapping of str to LabelMap
         By protocol, on one grid.
+    follows : mapping of str to str, optional
+        By protocol the one that its labels were made to agree with, which says nothing: one speaks for all of these.
 
     Returns
     -------
     Agreement or None
-        None where no two protocols can be told in a common scheme.
+        None where no two protocols that answered by themselves can be told in a common scheme.
 
     Raises
     ------
@@ -137,7 +105,7 @@ def measure_agreement(labels: Mapping[str, LabelMap]) -> Agreement | None:
     Source: [DICE]; the rest is ours (decision 0020).
     """
     _require_one_grid(labels)
-    groups = common_groups([label_map.scheme for label_map in labels.values()])
+    groups = common_groups([label_map.scheme for label_map in labels.values()], follows)
     if not groups:
         return None
     by_scheme = {label_map.scheme.name: label_map for label_map in labels.values()}

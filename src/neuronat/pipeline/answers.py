@@ -13,11 +13,7 @@ from neuronat.errors import ConfigError, ModelError
 from neuronat.infer.cascade import brain_probabilities
 from neuronat.infer.dense import DenseConfig
 from neuronat.infer.islands import IslandConfig, without_islands
-from neuronat.infer.protocols import (
-    Coarser,
-    most_probable,
-    probability_channels,
-)
+from neuronat.infer.protocols import Coarser, most_probable, probability_channels
 from neuronat.labels.scheme import LabelScheme
 from neuronat.nets.store import Model
 from neuronat.pipeline.networks import MERGED_FROM, REFINES, Networks
@@ -55,7 +51,7 @@ class Answer:
     """A protocol's answer at the N voxels of the mask: classes (N,) uint8 and their probabilities (N,) float32.
 
     `masses` (C,) float64 are the sums of each class's probabilities; `channels` yields (N,) float32 per class;
-    `is_informed`: whether a template had a say.
+    `is_informed`: whether a template had a say. `follows` names the protocol that the classes were made to agree with.
     """
 
     classes: NDArray[np.uint8]
@@ -63,6 +59,7 @@ class Answer:
     masses: NDArray[np.float64]
     channels: Callable[[], Iterator[NDArray[np.float32]]]
     is_informed: bool = False
+    follows: str = ""
 
 
 def answer_protocols(
@@ -184,7 +181,8 @@ def answer_whole(scheme: LabelScheme, encoded: Encoded, decided: Mapping[str, ND
         features = replace(features, priors=within)
     classes, certainty, masses = most_probable(net, features, protocol, coarser)
     channels = partial(probability_channels, net, features, protocol)
-    return Answer(classes, certainty, masses, channels, is_informed=protocol in features.priors)
+    follows = "" if coarser is None else REFINES[protocol]
+    return Answer(classes, certainty, masses, channels, is_informed=protocol in features.priors, follows=follows)
 
 
 def answer_merged(scheme: LabelScheme, encoded: Encoded, decided: Mapping[str, NDArray[np.uint8]]) -> Answer:
@@ -197,11 +195,11 @@ def answer_merged(scheme: LabelScheme, encoded: Encoded, decided: Mapping[str, N
     Source: ours (decision 0043).
     """
     fine, rows = MERGED_FROM[scheme.name], merged_opinion(encoded, scheme)
-    classes = rows.argmax(1).astype(np.uint8)
+    classes, follows = rows.argmax(1).astype(np.uint8), ""
     if fine in decided:
-        classes = merged_classes(encoded.schemes[fine], scheme.name)[decided[fine]]
+        classes, follows = merged_classes(encoded.schemes[fine], scheme.name)[decided[fine]], fine
     certainty = rows[np.arange(len(rows)), classes]
-    return Answer(classes, certainty, rows.sum(0, np.float64), lambda: iter(rows.T), is_informed=True)
+    return Answer(classes, certainty, rows.sum(0, np.float64), lambda: iter(rows.T), is_informed=True, follows=follows)
 
 
 def answer_refined(model: Model, protocol: str, encoded: Encoded, scene: Scene, progress: Progress) -> Answer:

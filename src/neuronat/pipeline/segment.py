@@ -234,7 +234,7 @@ def _result(
     volumes = {protocol: structure_volumes(found, computed[protocol].fine_map) for protocol, found in labels.items()}
     cut = dict.fromkeys(doubt for rows in volumes.values() for doubt in border_doubts(rows))
     scan = inputs.scan
-    agreement = measure_agreement(labels)
+    agreement = measure_agreement(labels, {protocol: found.answer.follows for protocol, found in computed.items()})
     findings = judge_result(labels, mask, computed, doubts, agreement)
     return Result(
         name=scan.name,
