@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from neuronat.cli.options import model_option
+
 __all__ = ["command", "find_template"]
 
 TEMPLATE = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
@@ -19,7 +21,7 @@ TEMPLATE = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
     show_default=True,
     help="Folder for the results.",
 )
-@click.option("--model", "models", multiple=True, help="Name or folder. [default: deepnat and neuronet]")
+@model_option
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
 def command(context: click.Context, out: Path, models: tuple[str, ...], quiet: bool) -> None:

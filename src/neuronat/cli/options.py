@@ -11,7 +11,7 @@ from neuronat.errors import UsageError
 if TYPE_CHECKING:
     from neuronat.pipeline.settings import SegmentConfig
 
-__all__ = ["reading_options", "segment_config", "segment_options"]
+__all__ = ["model_option", "reading_options", "segment_config", "segment_options"]
 
 READING = (
     click.option("--mask", type=click.Path(path_type=Path), help="Brain mask on the scan's own grid."),
@@ -32,8 +32,9 @@ READING = (
     click.option("--assume-orientation", metavar="LETTERS", help="How an Analyze 7.5 image lies, such as LAS."),
     click.option("--max-voxels", type=int, metavar="N", help="Refuse larger images. [default: by memory]"),
 )
+model_option = click.option("--model", "models", multiple=True, help="Name or folder. [default: deepnat and neuronet]")
 SEGMENT = (
-    click.option("--model", "models", multiple=True, help="Name or folder. [default: deepnat and neuronet]"),
+    model_option,
     click.option(
         "--fast", "is_fast", is_flag=True, help="NeuroNet alone, one look: two fifths of the time, less accurate."
     ),

@@ -195,9 +195,10 @@ def answer_merged(scheme: LabelScheme, encoded: Encoded, decided: Mapping[str, N
     Source: ours (decision 0043).
     """
     fine, rows = MERGED_FROM[scheme.name], merged_opinion(encoded, scheme)
-    classes, follows = rows.argmax(1).astype(np.uint8), ""
+    classes = rows.argmax(1).astype(np.uint8)
     if fine in decided:
-        classes, follows = merged_classes(encoded.schemes[fine], scheme.name)[decided[fine]], fine
+        classes = merged_classes(encoded.schemes[fine], scheme.name)[decided[fine]]
+    follows = fine if fine in decided else ""
     certainty = rows[np.arange(len(rows)), classes]
     return Answer(classes, certainty, rows.sum(0, np.float64), lambda: iter(rows.T), is_informed=True, follows=follows)
 
