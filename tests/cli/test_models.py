@@ -23,6 +23,7 @@ def test_info_shows_licence_credit_and_where_accuracy_was_measured(run, untraine
         assert part in shown
     card = json.loads(run("models", "info", untrained_folder, "--json").stdout)
     assert card == json.loads((untrained_folder / "card.json").read_text())
+    assert "not taught   neuromorphometrics: 65, 66, 126, 127\n" in run("models", "info", "neuronet").stdout
 
 
 def test_a_damaged_model_gets_69_and_is_listed_as_damaged(run, untrained_folder: Path, home: Path):

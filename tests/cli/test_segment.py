@@ -438,6 +438,11 @@ def test_other_ids_are_written_in_freesurfers_as_well(segment, phantom_files, tw
     np.testing.assert_array_equal(free, np.where(own > 0, own.astype(int) - 100, 0))
     assert "17\tLeft-Hippocampus" in (tmp_path / "out" / "seg-twinfreesurfer_dseg.tsv").read_text()
     assert not [name for name in names_in(tmp_path / "out") if "deepnat25freesurfer" in name]
+    volumes, others = (
+        (tmp_path / "out" / f"sub-01_seg-{protocol}_volumes.tsv").read_text().splitlines()
+        for protocol in ("twin", "twinfreesurfer")
+    )
+    assert len(others) == len(volumes), "no row of a structure that the protocol has nothing for, such as CC_Central"
 
 
 @pytest.fixture

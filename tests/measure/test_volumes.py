@@ -34,6 +34,12 @@ def test_what_is_not_there_is_not_zero_and_the_reason_is_given():
     assert [row.reason for row in rows] == ["", "truncated", "truncated", "not found"]
 
 
+def test_what_no_training_showed_is_told_from_what_was_not_found():
+    rows = structure_volumes(LabelMap(drawn(), SHEARED, FIVE), untaught=(4, 900))
+    assert [row.reason for row in rows] == ["", "truncated", "truncated", "not taught"]
+    assert (rows[3].n_voxels, rows[3].volume_mm3) == (None, None)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("end", [0, -1])
 def test_each_of_the_six_faces_truncates(axis, end):

@@ -80,6 +80,13 @@ def test_confidence_that_no_card_may_have_is_refused(folder: Path, protocol: str
         read_card(json.dumps(card))
 
 
+def test_what_was_not_taught_stays_on_the_card_and_is_of_one_of_its_protocols(folder: Path):
+    card = json.loads((folder / "card.json").read_text()) | {"untaught": {"deepnat25": [17, 53]}}
+    assert read_card(json.dumps(card)).untaught == {"deepnat25": (17, 53)}
+    with pytest.raises(ModelError, match=re.escape("were not taught of ['tissue'], which is no protocol")):
+        read_card(json.dumps(card | {"untaught": {"tissue": [1]}}))
+
+
 def test_loading_draws_no_random_number(folder: Path):
     before = torch.random.get_rng_state().numpy()
     load_model(folder)

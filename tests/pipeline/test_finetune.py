@@ -19,12 +19,16 @@ from neuronat.nets.template import Template
 from neuronat.phantom import make_phantom
 from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.finetune import finetune, work_folder
+from neuronat.pipeline.finetune_card import draft_card
 from neuronat.pipeline.finetune_settings import FinetuneConfig
+from neuronat.pipeline.whole_material import Material
 from neuronat.record import read_marker
 from neuronat.space.files import write_label_map, write_mask, write_volume
 from neuronat.space.scan import ReadOptions
 from neuronat.space.volume import LabelMap
 from neuronat.train.crops import CropConfig
+from neuronat.train.teaching import Protocol
+from neuronat.train.volumes import PackedVolume
 
 CPU = torch.device("cpu")
 BUDGET = Budget(device=CPU, max_minutes=60)
@@ -80,6 +84,7 @@ def whole(tmp_path_factory) -> Path:
         credits=("Made by a test.",),
         scan=ScanSpec(),
         template={"tissue": TemplateSpec(n_scans=1, weight=1.0)},
+        untaught={"deepnat25": (2, 41), "tissue": (1,)},
     )
     rows = np.array([[1, 2]] * 8, np.uint8)
     template = Template(np.ones((2, 2, 2), np.float32), np.ones((2, 2, 2), bool), rows, 100 * rows)
@@ -143,9 +148,24 @@ def test_heads_alone_leave_everything_else_as_it_was(scans, whole, tmp_path):
     assert tuple(made.schemes) == ("deepnat25", "tissue", "mine")
     np.testing.assert_array_equal(made.template.shares, start.template.shares)
     assert made.card.template == start.card.template
+    assert made.card.untaught == start.card.untaught
     kept = made.whole.state_dict()
     for name, value in start.whole.state_dict().items():
         torch.testing.assert_close(kept[name], value, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("ids", "from_scratch", "expected"),
+    [((2, 3), False, (41,)), ((3,), False, (2, 41)), ((2, 41), False, ()), ((2, 41), True, 23)],
+)
+def test_untaught_stays_what_neither_model_nor_scans_have_shown(whole, ids, from_scratch, expected):
+    model, scheme = load_model(whole), load_scheme("deepnat25")
+    drawn = np.repeat(np.array([0, *ids], np.int16), 6).reshape(1, len(ids) + 1, 6)
+    volume = PackedVolume(name="a", mask=drawn > 0, maps={"deepnat25": drawn})
+    material = Material([volume], [], [], {"deepnat25": Protocol(scheme, scheme)})
+    config = FinetuneConfig(from_scratch=from_scratch)
+    found = draft_card("made", model, material, ("whole",), config).untaught.get("deepnat25", ())
+    assert (len(found) if isinstance(expected, int) else found) == expected
 
 
 @pytest.mark.slow
@@ -157,6 +177,7 @@ def test_known_protocols_are_found_adapted_and_compared_with_the_model_before(sc
     ]
     card = load_model(made.folder).card
     assert card.training.recipe["phases"]["whole-all"]["balanced_until"] == 0.0
+    assert card.untaught == {}, "white matter is what these scans show, and tissue is gone"
     measures = [accuracy.measure for accuracy in card.accuracy]
     assert measures == ["mean Dice, deepnat25", "mean Dice, deepnat25, before fine-tuning"]
     old, new = load_model(whole).whole.state_dict(), load_model(made.folder).whole.state_dict()

@@ -66,6 +66,7 @@ def test_a_recipe_becomes_a_model_with_a_card_that_says_how(recipe):
     assert tuple(model.networks) == ("foreground", "structures")
     assert model.card.training.n_scans == 1
     assert model.card.licence == "CC0-1.0"
+    assert model.card.untaught == {}
     assert [a.measured_on for a in model.card.accuracy] == ["sub-02, held out"]
     run = recipe.parent / "run"
     with (run / "validation.tsv").open() as file:

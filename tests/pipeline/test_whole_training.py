@@ -100,6 +100,7 @@ def test_a_recipe_becomes_a_model_of_several_protocols(folder, architecture, coo
     model = load_model(trained)
     assert tuple(model.schemes) == ("deepnat25", "tissue")
     assert model.whole is not None
+    assert model.card.untaught == {"tissue": (1, 2)}, "every voxel of its one map is brighter than 90"
     assert [(a.measure, a.measured_on) for a in model.card.accuracy] == [("mean Dice, deepnat25", "sub-01, held out")]
     assert (folder / "run" / "validation-deepnat25.tsv").read_text().startswith("scan\tindex\tname\tdice\nsub-01\t2\t")
     assert chosen_protocols([model], SegmentConfig(models=("tiny",))) == {"deepnat25": model, "tissue": model}

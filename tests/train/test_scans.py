@@ -3,7 +3,16 @@ import pytest
 import torch
 
 from neuronat.errors import MissingInputError, ShapeError, UnusableInputError
-from neuronat.train.scans import OUTSIDE, PackedScan, foreground_of, read_packed, stack_scans, write_packed
+from neuronat.labels.scheme import LabelScheme
+from neuronat.train.scans import (
+    OUTSIDE,
+    PackedScan,
+    foreground_of,
+    read_packed,
+    stack_scans,
+    unseen_ids,
+    write_packed,
+)
 
 CPU = torch.device("cpu")
 
@@ -67,3 +76,12 @@ def test_only_the_rim_of_the_foreground_is_eligible_in_the_second_stage(scan):
 def test_no_scans_are_refused():
     with pytest.raises(UnusableInputError, match="no scans to train on"):
         stack_scans([], margin_vox=3, around_foreground_vox=None, device=CPU)
+
+
+def test_structures_that_no_scan_shows_are_unseen(scan):
+    ids = (0, 10, 20, 30, 40, 50)
+    scheme = LabelScheme("six", ids, ("n", "a", "b", "c", "d", "e"), ("#000000",) * 6, ids)
+    assert unseen_ids([scan], scheme) == (50,)
+    without = PackedScan("b", scan.intensities, np.where(scan.classes == 2, 1, scan.classes), scan.coordinates)
+    assert unseen_ids([without], scheme) == (20, 50)
+    assert unseen_ids([without, scan], scheme) == (50,)

@@ -7,7 +7,14 @@ import torch
 from neuronat.errors import LabelError, MissingInputError, ShapeError, UnusableInputError
 from neuronat.labels.scheme import parse_scheme
 from neuronat.train.teaching import Protocol
-from neuronat.train.volumes import PackedVolume, lookup_tables, read_volume_file, to_device, write_volume_file
+from neuronat.train.volumes import (
+    PackedVolume,
+    lookup_tables,
+    read_volume_file,
+    to_device,
+    untaught_ids,
+    write_volume_file,
+)
 
 FINE = parse_scheme(
     "fine", "index\tname\tpair\tto_coarse\n0\tNothing\t0\t0\n7\tLeft\t9\t2\n9\tRight\t7\t2\n4\tFluid\t4\t0\n"
@@ -73,3 +80,13 @@ def test_a_protocol_is_looked_up_in_its_source_and_in_the_heads_map():
     assert {source: table.tolist() for source, table in tables["fine"].items()} == {"fine": [0, 1, 2, 3]}
     found = {source: table.tolist() for source, table in tables["coarse"].items()}
     assert found == {"fine": [0, 1, 1, 0], "heads": [0, 0, 1]}
+
+
+def test_what_no_volume_shows_is_untaught_and_a_stray_voxel_shows_nothing():
+    heads = parse_scheme("heads", "index\tname\tto_coarse\n0\tNothing\t0\n500\tSkin\t0\n3\tBrain\t2\n")
+    protocols = {"fine": Protocol(FINE, FINE), "coarse": Protocol(COARSE, FINE)}
+    assert untaught_ids([make_volume()], protocols, heads) == {"fine": (9, 4)}  # 4 has one voxel, 9 none
+    right = np.where(make_volume().maps["fine"] > 0, 9, 0).astype(np.int16)
+    assert untaught_ids([make_volume(), make_volume(maps={"fine": right})], protocols, heads) == {"fine": (4,)}
+    head = make_volume(maps={"heads": (right > 0) * np.int16(3)}, grey=None)
+    assert untaught_ids([head], protocols, heads) == {"fine": (7, 9, 4)}, "the heads' map teaches the coarse one"

@@ -62,6 +62,8 @@ def info(model: str, as_json: bool) -> None:
     click.echo(f"trained on   {card.training.material} ({card.training.n_scans} scans, seed {card.training.seed})")
     for accuracy in card.accuracy:
         click.echo(f"accuracy     {accuracy.measure} {accuracy.value:.4g} on {accuracy.measured_on}")
+    for protocol, ids in card.untaught.items():
+        click.echo(f"not taught   {protocol}: {', '.join(map(str, ids))}")
     click.echo(f"licence      {card.licence}")
     for line in card.credits:
         click.echo(f"credit       {line}")

@@ -217,7 +217,7 @@ def _bare(entity: str, label: str) -> str:
 README = """Label maps of brain structures, made by neuronat from T1-weighted scans. Not for diagnosis.
 
 *_seg-<protocol>_dseg.nii.gz     label map on the scan's own grid; seg-<protocol>_dseg.tsv names the ids
-*_seg-<protocol>_volumes.tsv     volumes in mm3; n/a where a structure was not found
+*_seg-<protocol>_volumes.tsv     volumes in mm3; n/a where a structure was not found, or not taught to the model
 *_desc-brain_mask.nii.gz         the brain mask that was used
 *_done.json                      written last: hashes of everything, version, models and settings
 *_failed.json                    why a scan has no result

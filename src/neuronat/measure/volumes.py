@@ -2,12 +2,13 @@
 
 A volume is the number of voxels times |det| of the affine. Where voxels are coarse, whole voxels are the wrong
 measure: there the number is that of the fine grid on which the labels were found, which splits a coarse voxel among the
-structures in it (decision 0016). Two things can spoil a volume. A structure without a
-voxel was **not found**: nobody knows its volume, so it is `n/a`, never 0. One that touches the border of the
-field of view may go on beyond it: it is **truncated**, and its volume is a lower bound.
+structures in it (decision 0016). Three things can spoil a volume. A structure without a
+voxel was **not found**: nobody knows its volume, so it is `n/a`, never 0. Where no scan that the model learnt from
+showed the structure, which its protocol lists all the same, it was **not taught**, and nothing went wrong. One that
+touches the border of the field of view may go on beyond it: it is **truncated**, and its volume is a lower bound.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -20,6 +21,7 @@ from neuronat.space.volume import LabelMap
 
 __all__ = [
     "NOT_FOUND",
+    "NOT_TAUGHT",
     "TRUNCATED",
     "StructureVolume",
     "is_coarse",
@@ -31,6 +33,7 @@ COLUMNS = ("index", "name", "n_voxels", "volume_mm3", "reason", "finding", "conf
 NO_FINDINGS: Mapping[int, str] = MappingProxyType({})
 NOT_MEASURED: Mapping[int, float] = MappingProxyType({})
 NOT_FOUND = "not found"
+NOT_TAUGHT = "not taught"
 TRUNCATED = "truncated"
 COARSE_MM = 1.5
 
@@ -51,7 +54,9 @@ def is_coarse(affine: NDArray[np.float64]) -> bool:
     return bool(spacing_mm(affine).max() > COARSE_MM)
 
 
-def structure_volumes(label_map: LabelMap, fine: LabelMap | None = None) -> tuple[StructureVolume, ...]:
+def structure_volumes(
+    label_map: LabelMap, fine: LabelMap | None = None, untaught: Collection[int] = ()
+) -> tuple[StructureVolume, ...]:
     """Measure the volume of each structure of a label map.
 
     Parameters
@@ -60,13 +65,15 @@ def structure_volumes(label_map: LabelMap, fine: LabelMap | None = None) -> tupl
         Label ids with affine and scheme.
     fine : LabelMap, optional
         The same labels on the fine grid on which they were found; then the volumes are counted there.
+    untaught : collection of int, optional
+        Ids of structures that the model never saw.
 
     Returns
     -------
     tuple of StructureVolume
-        One row per structure, in the order of the scheme, background left out. `reason` is `not found`
-        (on neither grid; number and volume are None), `truncated` (a voxel lies in the outermost layer of the
-        grid; the volume counts what is there), or empty.
+        One row per structure, in the order of the scheme, background left out. `reason` is `not found` or, of the
+        untaught, `not taught` (on neither grid; number and volume are None), `truncated` (a voxel lies in the
+        outermost layer of the grid; the volume counts what is there), or empty.
 
     Raises
     ------
@@ -99,7 +106,7 @@ def structure_volumes(label_map: LabelMap, fine: LabelMap | None = None) -> tupl
         if position == 0:
             continue
         if n == 0 and n_counted[position] == 0:
-            rows.append(StructureVolume(index, name, None, None, NOT_FOUND))
+            rows.append(StructureVolume(index, name, None, None, NOT_TAUGHT if index in untaught else NOT_FOUND))
         else:
             reason = TRUNCATED if is_truncated[position] else ""
             rows.append(StructureVolume(index, name, n, int(n_counted[position]) * per_voxel_mm3, reason))

@@ -156,7 +156,8 @@ class ModelCard:
 
     `refined` names the protocols of a network of whole scans that the CRF refines; a DeepNAT's one always is.
     `confidence` holds, by protocol, what its probabilities are worth, where that was measured. `template` names the
-    protocol of the model's template, if it has one.
+    protocol of the model's template, if it has one. `untaught` holds, by protocol, the ids of structures that no scan
+    of the training showed: the protocol lists them, the model cannot find them.
     """
 
     name: str
@@ -172,6 +173,7 @@ class ModelCard:
     refined: tuple[str, ...] = ()
     confidence: Mapping[str, Calibration] = field(default_factory=dict)
     template: Mapping[str, TemplateSpec] = field(default_factory=dict)
+    untaught: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     version: str = "1"
     format: int = FORMAT
 
@@ -208,6 +210,8 @@ def _require_known(card: ModelCard) -> None:
     """Raise ModelError if something on the card belongs to a protocol that the model does not have."""
     if unknown := set(card.confidence) - set(card.schemes):
         raise ModelError(f"confidence is known for {sorted(unknown)}, which is no protocol of the model")
+    if unknown := set(card.untaught) - set(card.schemes):
+        raise ModelError(f"structures were not taught of {sorted(unknown)}, which is no protocol of the model")
     if unknown := set(card.refined) - set(card.schemes):
         raise ModelError(f"the CRF refines {sorted(unknown)}, which is no protocol of the model")
     if not set(card.template) <= set(card.schemes) or len(card.template) > 1:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from neuronat import __version__
+from neuronat.labels.scheme import LabelScheme
 from neuronat.nets.card import Accuracy, ModelCard, StageSpec, TrainingRecord
 from neuronat.nets.folder import LICENCE, find_model
 from neuronat.nets.store import Model
@@ -72,7 +73,20 @@ def draft_card(name: str, model: Model, material: Material, stages: Sequence[str
         scan=model.card.scan,
         crf=model.card.crf,
         refined=tuple(name for name in model.card.refined if name in schemes),
+        untaught=_untaught(model, material, schemes, config),
     )
+
+
+def _untaught(
+    model: Model, material: Material, schemes: Mapping[str, LabelScheme], config: FinetuneConfig
+) -> dict[str, tuple[int, ...]]:
+    """List what neither the scans at hand show nor those that the model learnt from before, by protocol."""
+    found = {**model.card.untaught, **{name: () for name in material.protocols}, **material.untaught}
+    for name in material.protocols:
+        if name in model.schemes and not config.from_scratch:
+            before = model.card.untaught.get(name, ())
+            found[name] = tuple(index for index in found[name] if index in before)
+    return {name: ids for name, ids in found.items() if ids and name in schemes}
 
 
 def _counted(n_scans: int) -> str:

@@ -21,8 +21,8 @@ def with_freesurfer_ids(result: Result) -> Result:
     Returns
     -------
     Result
-        Structures without a FreeSurfer id are background there. A protocol that maps onto nothing of FreeSurfer's gets
-        no further map.
+        Structures without a FreeSurfer id are background there, and volumes are those of structures that something in
+        the protocol means. A protocol that maps onto nothing of FreeSurfer's gets no further map.
 
     Notes
     -----
@@ -35,7 +35,9 @@ def with_freesurfer_ids(result: Result) -> Result:
             name = f"{protocol}freesurfer"
             fine = result.computed[protocol].fine_map if protocol in result.computed else None
             labels[name] = _renumbered(label_map, target, name)
-            volumes[name] = structure_volumes(labels[name], _renumbered(fine, target, name) if fine else None)
+            rows = structure_volumes(labels[name], _renumbered(fine, target, name) if fine else None)
+            meant = set(label_map.scheme.mapping_to(target).values())
+            volumes[name] = tuple(row for row in rows if row.index in meant)
     return replace(result, labels=labels, volumes=volumes)
 
 

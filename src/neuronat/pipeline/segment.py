@@ -231,7 +231,8 @@ def _result(
     first = next(iter(computed.values())).scan
     is_native = config.space == "native"
     mask = _mask(inputs) if is_native else uncrop(first.mask, first)
-    volumes = {protocol: structure_volumes(found, computed[protocol].fine_map) for protocol, found in labels.items()}
+    untaught = {protocol: model.card.untaught.get(protocol, ()) for protocol, model in networks.by_protocol.items()}
+    volumes = {p: structure_volumes(found, computed[p].fine_map, untaught[p]) for p, found in labels.items()}
     cut = dict.fromkeys(doubt for rows in volumes.values() for doubt in border_doubts(rows))
     scan = inputs.scan
     agreement = measure_agreement(labels, {protocol: found.answer.follows for protocol, found in computed.items()})

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from neuronat.train.course import Course
 from neuronat.train.examples import find_candidates, margin_vox
 from neuronat.train.journal import total_seconds
 from neuronat.train.loop import Lesson, train_network
-from neuronat.train.scans import PackedScan, foreground_of, stack_scans
+from neuronat.train.scans import PackedScan, foreground_of, stack_scans, unseen_ids
 from neuronat.train.validate import mean_dice, validate_networks, validation_table
 
 __all__ = ["make_card", "make_lesson", "make_validation", "move_threshold", "start_network", "train_recipe"]
@@ -73,7 +73,7 @@ def train_recipe(path: Path, budget: Budget, progress: Progress, *changes: Mappi
     protocol, folder = load_scheme(recipe.protocol), _training_folder(recipe, path, resumes=budget.resume)
     with budget.team.first_goes_ahead():
         training, held_out = packed_scans(recipe, path, progress)
-    n_scans, networks = len(training), dict[str, DeepNat]()
+    n_scans, unseen, networks = len(training), unseen_ids(training, protocol), dict[str, DeepNat]()
     for stage, config in recipe.stages.items():
         net = start_network(recipe, path, stage, protocol).to(budget.device)
         course = Course(
@@ -100,6 +100,7 @@ def train_recipe(path: Path, budget: Budget, progress: Progress, *changes: Mappi
     (folder / "validation.tsv").write_text(validation_table(validation, protocol), encoding="utf-8")
     seconds = sum(total_seconds(folder / stage / "log.jsonl") for stage in recipe.stages)
     card = make_card(recipe, protocol, n_scans=n_scans, seconds=seconds, accuracy=mean_dice(validation))
+    card = replace(card, untaught={protocol.name: unseen} if unseen else {})
     model = Model(card, {stage: net.cpu() for stage, net in networks.items()}, {protocol.name: protocol})
     save_model(model, folder / recipe.name, overwrite=True)
     return folder / recipe.name

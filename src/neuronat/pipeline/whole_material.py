@@ -14,12 +14,14 @@ from neuronat.record import write_text
 from neuronat.train.gathering import pack_head, pack_protocol_scan
 from neuronat.train.protocols import find_protocol_scans, matching_paths
 from neuronat.train.teaching import Protocol, load_protocols, require_taught
-from neuronat.train.volumes import PackedVolume, read_volume_file, write_volume_file
+from neuronat.train.volumes import PackedVolume, read_volume_file, untaught_ids, write_volume_file
 
-__all__ = ["Material", "packed_volumes"]
+__all__ = ["HEADS", "Material", "packed_volumes"]
 
 INDEX = "scans.tsv"
 HEAD = "head"
+HEADS = "wholehead"
+"""The scheme of label maps of whole heads."""
 TISSUE = "tissue"
 """Maps of tissue let the training vary the contrast between them, also where the protocol is not taught."""
 
@@ -40,6 +42,13 @@ class Material:
     def schemes(self) -> dict[str, LabelScheme]:
         """The scheme of each protocol."""
         return {name: protocol.scheme for name, protocol in self.protocols.items()}
+
+    @property
+    def untaught(self) -> dict[str, tuple[int, ...]]:
+        """The structures of each protocol that nothing to train on shows, by id."""
+        labelled = {name: protocol for name, protocol in self.protocols.items() if name != BRAIN}
+        volumes = {volume.name: volume for volume in (*self.training, *self.heads)}
+        return untaught_ids(volumes.values(), labelled, load_scheme(HEADS))
 
 
 def packed_volumes(recipe: WholeRecipe, path: Path, progress: Progress) -> Material:

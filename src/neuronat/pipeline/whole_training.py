@@ -21,7 +21,7 @@ from neuronat.nets.unet import UNet, UNetConfig
 from neuronat.nets.widen import widened
 from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.settings import Progress
-from neuronat.pipeline.whole_material import Material, packed_volumes
+from neuronat.pipeline.whole_material import HEADS, Material, packed_volumes
 from neuronat.synth.lesions import lesion_sites
 from neuronat.train.course import Course, Exercise, TrainConfig, follow_course
 from neuronat.train.crops import Crop, CropConfig, CropSource, draw_crop
@@ -34,7 +34,6 @@ from neuronat.train.volumes import lookup_tables, to_device
 
 __all__ = ["make_source", "make_whole_card", "make_whole_exercise", "train_whole"]
 
-HEADS = "wholehead"
 RAW_HEAD = ScanSpec(normalization="mean 1 of the brighter half", needs_mask=False)
 
 
@@ -226,4 +225,5 @@ def make_whole_card(
         scan=ScanSpec() if recipe.network.has_coordinates else RAW_HEAD,
         crf=asdict(recipe.crf) if recipe.refined else {},
         refined=recipe.refined,
+        untaught=material.untaught,
     )

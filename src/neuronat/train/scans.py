@@ -3,6 +3,7 @@
 A packed scan needs neither SimpleITK nor the scan's file, so training runs wherever torch and numpy are.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuronat.errors import MissingInputError, ShapeError, UnusableInputError
+from neuronat.labels.scheme import LabelScheme
 from neuronat.record import write_whole
 
 __all__ = [
@@ -22,12 +24,15 @@ __all__ = [
     "TrainingSet",
     "foreground_of",
     "read_packed",
+    "shown_values",
     "stack_scans",
+    "unseen_ids",
     "write_packed",
 ]
 
 INTENSITY_STEP = 0.01
 OUTSIDE = 255
+SHOWN_FROM_VOX = 5
 ARRAYS = ("intensities", "classes", "coordinates")
 
 
@@ -77,6 +82,17 @@ def foreground_of(scan: PackedScan) -> PackedScan:
     """Return the scan with two classes: 0 background, 1 any structure; 255 stays outside the mask."""
     classes = np.where(scan.classes == OUTSIDE, OUTSIDE, scan.classes > 0).astype(np.uint8)
     return replace(scan, classes=classes)
+
+
+def shown_values(labels: NDArray[np.integer]) -> set[int]:
+    """List the ids or classes, at least 0, of which a label map teaches something; a few voxels are a slip."""
+    return set(np.flatnonzero(np.bincount(labels.ravel()) >= SHOWN_FROM_VOX).tolist())
+
+
+def unseen_ids(scans: Iterable[PackedScan], scheme: LabelScheme) -> tuple[int, ...]:
+    """List the structures of a scheme that no scan shows, by id."""
+    seen = set().union(*(shown_values(scan.classes) for scan in scans))
+    return tuple(index for c, index in enumerate(scheme.ids) if c > 0 and c not in seen)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,8 @@ A *source* is a label map that somebody made: a rater, a tool, or the label maps
 a source's labels (`to_<protocol>` in its table) are looked up when a crop is drawn.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import BadZipFile
@@ -18,6 +19,7 @@ from torch.nn import functional
 from neuronat.errors import LabelError, MissingInputError, ShapeError, UnusableInputError
 from neuronat.labels.scheme import LabelScheme
 from neuronat.record import write_whole
+from neuronat.train.scans import shown_values
 from neuronat.train.teaching import Protocol
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "lookup_tables",
     "read_volume_file",
     "to_device",
+    "untaught_ids",
     "write_volume_file",
 ]
 
@@ -156,6 +159,27 @@ def lookup_tables(protocols: Mapping[str, Protocol], heads: LabelScheme) -> dict
         sources = [protocol.source, *([heads] if name in heads.mappings else [])]
         tables[name] = {s.name: protocol.scheme.classes_of(s.mapped_ids(np.array(s.ids), name)) for s in sources}
     return tables
+
+
+def untaught_ids(
+    volumes: Iterable[PackedVolume], protocols: Mapping[str, Protocol], heads: LabelScheme
+) -> dict[str, tuple[int, ...]]:
+    """List the structures of each protocol that no volume shows, by id; a protocol that is shown whole is left out.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    shown: dict[str, set[int]] = defaultdict(set)
+    for volume in volumes:
+        for source, ids in volume.maps.items():
+            shown[source] |= shown_values(ids)
+    found = {}
+    for name, protocol in protocols.items():
+        sources = [protocol.source, *([heads] if name in heads.mappings else [])]
+        taught = {s.mapping_to(name)[index] for s in sources for index in s.ids if index in shown[s.name]}
+        found[name] = tuple(index for index in protocol.scheme.ids[1:] if index not in taught)
+    return {name: ids for name, ids in found.items() if ids}
 
 
 def _grown(mask: Tensor, distance_vox: int) -> Tensor:
