@@ -1,4 +1,4 @@
-"""Rooms import only downwards, and heavy packages stay where DESIGN puts them."""
+"""Rooms import only downwards, and heavy packages stay where the contracts put them."""
 
 import ast
 import os

@@ -122,3 +122,25 @@ def test_without_the_extra_there_is_one_line_and_69(run, session: Path, monkeypa
     done = run("check", session)
     assert (done.exit_code, done.stderr.count("\n")) == (69, 1)
     assert "pip install 'neuronat[dicom]'" in done.stderr
+
+
+def test_a_viewer_shows_labels_over_the_series_they_were_made_from(
+    run, untrained_folder: Path, session: Path, phantom, tmp_path: Path, monkeypatch
+):
+    assert segment(run, untrained_folder, session, "-o", tmp_path / "out").exit_code == 0
+    shown = {}
+
+    def look(server):
+        (result,) = server.show.results
+        path = server.show.files[result["background"]["address"]]
+        shown.update(name=path.name, values=np.asarray(nibabel.load(path).dataobj), folder=path.parent)
+
+    monkeypatch.setattr("neuronat.report.serve.ViewerServer.serve_forever", look)
+    done = run("view", tmp_path / "out", "--scan", session, "--no-browser")
+    assert done.exit_code == 0, done.stderr
+    assert shown["name"] == "visit 1.nii.gz"
+    assert sorted(shown["values"].shape) == [40, 48, 56]
+    assert shown["values"].sum() == values(phantom).sum()
+    assert not shown["folder"].exists(), "what was converted goes when the viewer ends"
+    done = run("view", tmp_path / "out", "--scan", session, "--series", "99", "--no-browser")
+    assert (done.exit_code, "2 series, 0 of them called 99" in done.stderr) == (2, True)

@@ -56,7 +56,7 @@ def run_guarded(work: Callable[[], object]) -> int:
 
     Notes
     -----
-    Source: ours; the codes are those of DESIGN section 3.
+    Source: ours; the codes are those of docs/cli.md.
     """
     try:
         returned = work()
@@ -72,7 +72,7 @@ def run_guarded(work: Callable[[], object]) -> int:
 
 
 def exit_code_of(error: BaseException) -> int:
-    """Return the exit code of DESIGN section 3 for any exception.
+    """Return the exit code of docs/cli.md for any exception.
 
     Notes
     -----

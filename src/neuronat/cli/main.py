@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run the command line and end the process with the exit code of DESIGN section 3."""
+        """Run the command line and end the process with the exit code of docs/cli.md."""
         extra = {"prog_name": "neuronat"} | extra | {"standalone_mode": False}
         sys.exit(run_guarded(lambda: super(LazyGroup, self).main(*args, **extra)))
 

@@ -11,8 +11,11 @@ from neuronat.errors import UsageError
 if TYPE_CHECKING:
     from neuronat.pipeline.settings import SegmentConfig
 
-__all__ = ["model_option", "reading_options", "segment_config", "segment_options"]
+__all__ = ["model_option", "reading_options", "segment_config", "segment_options", "series_option"]
 
+series_option = click.option(
+    "--series", metavar="UID", help="Series of a DICOM folder, by UID or number. [default: the one 3D T1]"
+)
 READING = (
     click.option("--mask", type=click.Path(path_type=Path), help="Brain mask on the scan's own grid."),
     click.option(
@@ -24,9 +27,7 @@ READING = (
     ),
     click.option("--force", is_flag=True, help="Accept scans that do not look like a T1 of a brain."),
     click.option("--strict", is_flag=True, help="Refuse scans and results that would get a warning."),
-    click.option(
-        "--series", metavar="UID", help="Series of a DICOM folder, by UID or number. [default: the one 3D T1]"
-    ),
+    series_option,
     click.option("--frame", type=int, metavar="K", help="Frame of a 4D image, counted from 0."),
     click.option("--use-form", type=click.Choice(("sform", "qform")), help="Which form to believe if they contradict."),
     click.option("--assume-orientation", metavar="LETTERS", help="How an Analyze 7.5 image lies, such as LAS."),

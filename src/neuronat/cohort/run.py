@@ -108,7 +108,7 @@ def exit_code(tally: Tally, n_gaps_failed: int = 0) -> int:
 
     Notes
     -----
-    Source: ours; DESIGN section 3. A run that stopped because nothing could be written has 73.
+    Source: ours. A run that stopped because nothing could be written has 73.
     """
     if tally.ended_code:
         return tally.ended_code

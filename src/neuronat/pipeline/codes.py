@@ -16,7 +16,7 @@ def code_of(error: BaseException) -> int:
 
     Notes
     -----
-    Source: ours; the codes are those of DESIGN section 3.
+    Source: ours; the codes are those of docs/cli.md.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The files of one result: named by DESIGN section 3, staged in a hidden folder, then given their names."""
+"""The files of one result: named as the README says, staged in a hidden folder, then given their names."""
 
 import json
 import shutil
@@ -75,7 +75,7 @@ def write_result(
 
     Notes
     -----
-    Source: ours; names as in BIDS derivatives (DESIGN section 3).
+    Source: ours; names as in BIDS derivatives.
     """
     make_folder(out)
     tables = tables or out

@@ -14,9 +14,12 @@ from urllib.parse import quote
 from neuronat.errors import MissingInputError, UnusableInputError, UsageError
 from neuronat.labels.scheme import read_scheme
 from neuronat.record import shown_name, stem_of
+from neuronat.space.files import write_volume
+from neuronat.space.reading import read_scan
+from neuronat.space.scan import ReadOptions
 from neuronat.space.source import IMAGE_ENDINGS
 
-__all__ = ["ASSETS", "Show", "plan_show", "read_asset"]
+__all__ = ["ASSETS", "Show", "plan_show", "read_asset", "viewable"]
 
 ASSETS = {
     "/": ("view.html", "text/html; charset=utf-8"),
@@ -74,6 +77,25 @@ def plan_show(out: Path, scans: Sequence[Path] = ()) -> Show:
     handed: dict[str, Path] = {}
     results = [_result(title, paths, by_title.get(title), out, handed) for title, paths in maps.items()]
     return Show(handed, results)
+
+
+def viewable(scan: Path, folder: Path, options: ReadOptions) -> Path:
+    """Return a scan as a file: itself, or a series of a DICOM folder, which is written into `folder`.
+
+    Raises
+    ------
+    UsageError, UnusableInputError, MissingInputError, UnavailableError
+        As `read_scan`, if it is a folder.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    if not scan.is_dir():
+        return scan
+    path = folder / f"{stem_of(scan)}.nii.gz"
+    write_volume(path, read_scan(scan, options).volume)
+    return path
 
 
 def read_asset(name: str) -> bytes:
