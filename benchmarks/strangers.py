@@ -1,4 +1,4 @@
-"""Label painted brains of people whom no network knows in `deepnat25`: old ones, large ventricles, lesions, other greys.
+"""Label painted brains of people whom no network knows in `deepnat25`: old ones, with lesions, other greys.
 
 Usage: python benchmarks/strangers.py TABLE.tsv [--model NAME|DIR]... [--heads 18,16,05,11,02,20] [--threads N]
            [--labels FOLDER]

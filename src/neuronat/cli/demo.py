@@ -27,8 +27,8 @@ TEMPLATE = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 def command(context: click.Context, out: Path, models: tuple[str, ...], quiet: bool) -> None:
     """Do the main job on the template that the installation carries.
 
-    The ICBM152 template is the average of 152 T1-weighted heads, skull-stripped. No internet connection is needed. The volumes
-    of the first protocol are shown, all of them are in the folder.
+    The ICBM152 template is the average of 152 T1-weighted heads, skull-stripped. No internet connection is needed.
+    The volumes of the first protocol are shown, all of them are in the folder.
     """
     from neuronat.cli.progress import shown_progress
     from neuronat.cli.segment import report
