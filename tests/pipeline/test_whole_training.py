@@ -106,6 +106,14 @@ def test_a_recipe_becomes_a_model_of_several_protocols(folder, architecture, coo
     assert chosen_protocols([model], SegmentConfig(models=("tiny",))) == {"deepnat25": model, "tissue": model}
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_recipe_becomes_a_model_on_an_accelerator(folder):
+    path = write_recipe(folder, balanced=("n_anywhere = 50", "n_anywhere = 50\nn_balanced = 20"))
+    trained = train_recipe(path, Budget(device=torch.device("cuda"), max_minutes=60), silent)
+    assert load_model(trained).whole is not None
+
+
 @pytest.mark.slow
 def test_a_brain_mask_is_taught_by_masks_and_painted_heads(folder):
     i, j, k = np.indices((44, 46, 48), np.float32)

@@ -105,3 +105,15 @@ def test_a_large_array_that_was_freed_is_kept_or_given_back():
     lines = subprocess.run([sys.executable, "-c", FREES], capture_output=True, text=True, check=True).stdout.split()
     kept_mb = dict(zip(lines[::2], map(int, lines[1::2]), strict=True))
     assert kept_mb["False"] < 10 < 70 < kept_mb["True"] <= 80
+
+
+def test_where_the_system_does_not_say_what_is_free_all_memory_counts(tmp_path: Path, monkeypatch):
+    known = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 4 * 2**20}  # what macOS has: no SC_AVPHYS_PAGES
+
+    def ask(name: str) -> int:
+        if name not in known:
+            raise ValueError("unrecognized configuration name")
+        return known[name]
+
+    monkeypatch.setattr("os.sysconf", ask)
+    assert free_memory_bytes(tmp_path) == 16 * 2**30

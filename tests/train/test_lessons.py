@@ -88,3 +88,11 @@ def test_the_soft_dice_of_a_sure_answer_is_near_nothing():
 def test_negative_weights_are_refused():
     with pytest.raises(ConfigError, match="at least 0"):
         LossConfig(weights={"brain": -1.0})
+
+
+def test_all_that_a_step_sums_stays_on_the_accelerator():
+    crop = make_crop("tissue", "brain")  # torch's device without numbers stands for one that is not there
+    classes = {protocol: found.to("meta") for protocol, found in crop.classes.items()}
+    crop = Crop(crop.grey.to("meta"), crop.voxels.to("meta"), classes)
+    loss, correct, _ = score_crops(make_unet().to("meta"), [crop, crop], ["tissue", "brain"], LossConfig())
+    assert (loss.device.type, correct.device.type) == ("meta", "meta")

@@ -41,16 +41,15 @@ def free_memory_bytes(root: Path = Path("/")) -> int:
     -------
     int
         Bytes: the least of what the machine has and what each control group above this process has left. Pages
-        of files that the kernel can drop count as free.
+        of files that the kernel can drop count as free. Where the system does not say what is free, as macOS does not,
+        all memory counts.
 
     Notes
     -----
     Source: ours. Both versions of control groups; a job of Slurm is a group below the machine's own.
     """
-    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    for line in system_lines(root / "proc/meminfo"):
-        if line.startswith("MemAvailable:"):
-            free = int(line.split()[1]) * 1024
+    stated = [line for line in system_lines(root / "proc/meminfo") if line.startswith("MemAvailable:")]
+    free = int(stated[0].split()[1]) * 1024 if stated else _installed_bytes()
     for controller, (most, used, droppable) in (("", VERSION_2), ("memory", VERSION_1)):
         for folder in cgroup_folders(controller, root):
             limit, taken = system_lines(folder / most), system_lines(folder / used)
@@ -58,6 +57,11 @@ def free_memory_bytes(root: Path = Path("/")) -> int:
                 left = int(limit[0]) - int(taken[0]) + _stated(folder / "memory.stat", droppable)
                 free = min(free, max(left, 0))
     return free
+
+
+def _installed_bytes() -> int:
+    """Return how much memory the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def cgroup_folders(controller: str, root: Path = Path("/")) -> tuple[Path, ...]:

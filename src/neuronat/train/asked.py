@@ -62,4 +62,4 @@ def draw_balanced(
             classes = table[maps[name].flatten().long()].long()
             weights = 1 / torch.bincount(classes).clamp(min=1).float()
             return torch.multinomial(weights[classes], n_voxels, replacement=True, generator=generator)
-    return torch.zeros(0, dtype=torch.long)
+    return torch.zeros(0, dtype=torch.long, device=generator.device)

@@ -60,8 +60,8 @@ def score_crops(
     -----
     Source: [NEURONET] training (mean over protocols of the cross-entropy); soft Dice and weights are ours.
     """
-    total, correct, n_answers = torch.zeros(()), torch.zeros(len(protocols)), 0
-    known = torch.zeros(len(protocols))
+    device, n_answers = crops[0].grey.device, 0
+    total, correct, known = (torch.zeros(n, device=device) for n in ((), len(protocols), len(protocols)))
     for crop in crops:
         grey = crop.grey[:, : net.n_channels]  # a network for raw heads takes no coordinates
         features = net.encode(grey.contiguous(memory_format=torch.channels_last_3d))
@@ -79,9 +79,9 @@ def score_crops(
                 loss = loss + config.deep * _deep_loss(net, cells, protocol, classes)
             losses.append(config.weights.get(protocol, 1.0) * loss)
             weights.append(config.weights.get(protocol, 1.0))
-            correct[index] += (scores.argmax(1) == classes).float().mean().cpu()
+            correct[index] += (scores.argmax(1) == classes).float().mean()
             known[index] += 1
-        total = total.to(crop.grey.device) + torch.stack(losses).sum() / sum(weights) / len(crops)
+        total = total + torch.stack(losses).sum() / sum(weights) / len(crops)
         n_answers += len(crop.voxels)
     return total, correct / known.clamp(min=1) * n_answers, n_answers
 
