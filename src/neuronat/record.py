@@ -21,6 +21,7 @@ from neuronat.errors import MissingInputError, NeuronatError, OutputError
 __all__ = [
     "DERIVATIVE_ENTITIES",
     "EXTENSIONS",
+    "LONGEST_NAME",
     "Marker",
     "broken_outputs",
     "differences",
@@ -41,7 +42,8 @@ __all__ = [
 ]
 
 TEMPORARY_PREFIX = ".neuronat-"
-LONGEST_NAME = 150  # bytes, so that a temporary name is none too long for a file system
+LONGEST_NAME = 150
+"""In bytes, so that what is made of a name is none too long for a file system."""
 EXTENSIONS = re.compile(r"(\.nii|\.mgh|\.hdr|\.img)(\.gz)?$|\.mgz$|\.dcm$|\.zip$", re.IGNORECASE)
 ENTITY = re.compile(r"([a-zA-Z]+)-([0-9a-zA-Z+]+)")
 DERIVATIVE_ENTITIES = frozenset({"desc", "space", "res", "den", "seg", "label", "atlas"})

@@ -58,3 +58,13 @@ def test_check_reckons_with_the_tiles_that_segment_would_take(run, phantom_files
 def test_options_out_of_range_get_2(run, phantom_files):
     done = run("check", phantom_files.scan, "--frame", -1)
     assert (done.exit_code, done.stderr) == (2, "neuronat: frame must be 0 or above; got -1\n")
+
+
+def test_check_refuses_the_size_that_segment_refuses(run, phantom, tmp_path: Path):
+    scan = tmp_path / "narrow.nii"
+    nibabel.save(nibabel.Nifti1Image(phantom[0].values, np.diag([-1.9, 4.2, 3.0, 1.0])), scan)
+    for arguments in (("check", scan), ("segment", scan, "-o", tmp_path / "out", "--quiet")):
+        done = run(*arguments)
+        assert (done.exit_code, done.stderr.count("\n")) == (65, 1)
+        assert "narrow.nii: does not look like a T1-weighted human brain: brain of" in done.stderr
+    assert run("check", scan, "--force").exit_code == 0

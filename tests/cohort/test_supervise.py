@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from neuronat.cohort.engine import open_here
-from neuronat.cohort.entry import Selection
+from neuronat.cohort.entry import Entry, Selection
 from neuronat.cohort.ledger import read_rows
 from neuronat.cohort.manifest import find_cohort
 from neuronat.cohort.run import Rules, exit_code, run_cohort
+from neuronat.cohort.supervise import log_path
 
 
 def run(source: Path, out: Path, job, n_workers: int = 2, rules: Rules | None = None):
@@ -191,3 +192,15 @@ def test_a_success_takes_the_failure_off_the_books(standin, source, tmp_path: Pa
     run(scans, out, standin.make_job(out))
     assert [row.state for row in read_rows(out)] == ["done"]
     assert not (out / "s000_failed.json").exists()
+
+
+def test_every_scan_has_a_log_of_its_own_however_deep_it_lies(standin, tmp_path: Path):
+    job = standin.make_job(tmp_path)
+    deep = "/".join(["folder-of-about-fifty-characters-as-some-people-make"] * 5)
+    places = (("a", "s"), ("", "a__s"), (deep, "s"), (f"x/{deep}", "s"))
+    paths = [log_path(Entry(scan=Path(f"{stem}.nii.gz"), folder=folder), job) for folder, stem in places]
+    assert paths[0].name == "a__s.log"
+    assert len(set(paths)) == 4
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()

@@ -8,6 +8,7 @@ import pytest
 
 from neuronat.errors import LabelError, MissingInputError
 from neuronat.labels import LabelScheme, load_scheme, read_scheme, scheme_names, write_scheme
+from neuronat.labels.scheme import parse_scheme
 
 TABLE = """index\tname\tcolor\tpair\tto_two
 0\tBackground\t#000000\t0\t0
@@ -239,3 +240,9 @@ def test_the_mapping_to_the_25_is_that_of_the_table_beside_the_data():
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines(), delimiter="\t"))
     assert [(int(r["index"]), r["name"]) for r in rows] == list(zip(scheme.ids, scheme.names, strict=True))
     assert {int(r["index"]): id_of[r["deepnat25"]] for r in rows} == dict(scheme.mappings["deepnat25"])
+
+
+def test_quotes_in_a_name_stay_as_they_are():
+    for name in ('"Nucleus A"', '"A', "5' end"):
+        scheme = LabelScheme("own", (0, 1), ("none", name), ("#000000",) * 2, (0, 1))
+        assert parse_scheme("own", write_scheme(scheme)).names == ("none", name)

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from neuronat.labels.scheme import LabelScheme, load_scheme
+from neuronat.measure.confidence import judge_certainty
 from neuronat.measure.plausible import (
     Finding,
     adult_ranges_ml,
-    judge_certainty,
     judge_labels,
     judge_shapes,
     judge_sides,
@@ -277,6 +277,26 @@ def test_volumes_of_coarse_voxels_are_judged_where_they_are_counted():
     assert "Left-Thalamus of 1 ml (adults" in said(judge_labels(coarse, ids > 0))[-1][1]
     (named,) = [reason for _, reason in said(judge_labels(coarse, ids > 0, counted)) if "Left-Thalamus of" in reason]
     assert named.startswith("Left-Thalamus of 0.5 ml (adults")
+
+
+def test_nobody_misses_what_was_not_taught():
+    ids = np.zeros((30, 22, 26), np.int32)
+    ids[5:15, 5:15, 5:12] = 17
+    ids[15:25, 5:15, 5:12] = 53
+    labels, mask = LabelMap(ids, np.diag([-1.5, 1.5, 1.5, 1.0]), SCHEME), np.ones(ids.shape, bool)
+    reasons = [reason for _, reason in said(judge_labels(labels, mask))]
+    assert any("no voxel of Left-Cerebral-White-Matter" in reason for reason in reasons)
+    assert any("brain tissue of" in reason for reason in reasons)
+    assert any("of the brain mask carries a label" in reason for reason in reasons)
+    assert judge_labels(labels, mask, None, tuple(i for i in SCHEME.ids if i not in (0, 17, 53))) == (
+        Finding("fail", "left and right are exchanged"),
+    )
+    one = np.where(ids == 53, 0, ids)
+    untaught = tuple(i for i in SCHEME.ids if i not in (0, 17, 53))
+    (finding,) = judge_labels(LabelMap(one, labels.affine, SCHEME), mask, None, untaught)
+    assert (finding.level, finding.reason) == ("fail", "no voxel of Right-Hippocampus"), (
+        "one of the two that were taught"
+    )
 
 
 def test_a_scheme_of_its_own_is_judged_by_its_pairs_alone():

@@ -20,7 +20,7 @@ from neuronat.space.files import read_label_map, read_volume, write_label_map, w
 from neuronat.space.scan import ReadOptions
 from neuronat.space.volume import LabelMap
 
-FORCED = SegmentConfig(force=True, reading=ReadOptions(force=True), n_threads=1)
+FORCED = SegmentConfig(force=True, n_threads=1)
 ENDINGS = ("_desc-brain_T1w.nii.gz", "_desc-brain_mask.nii.gz", "_seg-deepnat25_dseg.nii.gz")
 AFFINE = np.array([[-1.0, 0, 0, 20], [0, 0, 1, -18], [0, 1, 0, -25], [0, 0, 0, 1]])  # LSA: permuted and flipped
 

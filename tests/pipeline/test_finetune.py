@@ -24,7 +24,6 @@ from neuronat.pipeline.finetune_settings import FinetuneConfig
 from neuronat.pipeline.whole_material import Material
 from neuronat.record import read_marker
 from neuronat.space.files import write_label_map, write_mask, write_volume
-from neuronat.space.scan import ReadOptions
 from neuronat.space.volume import LabelMap
 from neuronat.train.crops import CropConfig
 from neuronat.train.teaching import Protocol
@@ -123,7 +122,7 @@ HELD = {"hold_out": ("sub-03",)}
 def test_the_new_model_labels_a_scan_and_says_what_it_was_made_from(scans, whole, tmp_path):
     config = new_protocol(scans, credits=("Scans by a phantom.",), **HELD)
     made = finetune(scans, tmp_path / "made", str(whole), config, BUDGET, silent)
-    forced = neuronat.SegmentConfig(models=(str(made.folder),), force=True, reading=ReadOptions(force=True))
+    forced = neuronat.SegmentConfig(models=(str(made.folder),), force=True)
     result = neuronat.segment(make_phantom((40, 42, 44))[0], config=forced)
     assert list(result.labels) == ["mine"]
     assert load_model(made.folder).template is None, "it was of a protocol that is gone"

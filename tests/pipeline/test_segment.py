@@ -27,7 +27,7 @@ def save(path: Path, values: np.ndarray, *, sform: np.ndarray | None, qform: np.
 
 
 def config(mask: Path, **reading: object) -> SegmentConfig:
-    return SegmentConfig(mask=mask, force=True, reading=ReadOptions(force=True, **reading))
+    return SegmentConfig(mask=mask, force=True, reading=ReadOptions(**reading))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_raw_head_looks_the_same_whatever_is_added_to_it(monkeypatch, phantom,
 @pytest.mark.parametrize(("others", "compared"), [((), None), (("freesurfer",), ("deepnat25", "freesurfer"))])
 def test_labels_that_were_made_to_agree_are_not_compared(phantom, make_whole, tmp_path: Path, others, compared):
     save_model(make_whole("deepnat25", "neuromorphometrics", *others, n_coordinates=6), tmp_path / "tiny")
-    forced = SegmentConfig(models=(str(tmp_path / "tiny"),), force=True, reading=ReadOptions(force=True))
+    forced = SegmentConfig(models=(str(tmp_path / "tiny"),), force=True)
     result = neuronat.segment(phantom[0], config=forced)
     assert list(result.labels) == ["deepnat25", "neuromorphometrics", *others]
     assert (result.agreement and result.agreement.mapped) == compared

@@ -11,10 +11,9 @@ from neuronat.pipeline.settings import SegmentConfig
 from neuronat.pipeline.targets import target_files
 from neuronat.prepare.tissue import TOOLS, TissueTool
 from neuronat.space.files import read_label_map, read_mask, read_volume, write_volume
-from neuronat.space.scan import ReadOptions
 from neuronat.space.volume import Volume
 
-FORCED = SegmentConfig(force=True, reading=ReadOptions(force=True))
+FORCED = SegmentConfig(force=True)
 
 
 def by_thresholds(intensities, mask):

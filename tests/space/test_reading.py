@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -86,3 +87,15 @@ def test_a_real_series_becomes_a_scan():
     places = np.rint(xyz_mm_to_ijk(scan.volume.affine, ijk_to_xyz_mm(stripped.volume.affine, inside))).astype(int)
     pairs = scan.volume.values[tuple(places.T)], stripped.volume.values[tuple(inside.T)]
     assert np.corrcoef(*pairs)[0, 1] > 0.9
+
+
+def test_the_hash_of_a_pair_is_that_of_both_files_whichever_is_named(tmp_path: Path, values: np.ndarray):
+    nibabel.Nifti1Pair(values, AFFINE).to_filename(tmp_path / "a.img")
+    first = hash_of_scan(tmp_path / "a.hdr")
+    assert hash_of_scan(tmp_path / "a.img") == first
+    for changed in (
+        nibabel.Nifti1Pair(values[::-1], AFFINE),
+        nibabel.Nifti1Pair(values, AFFINE @ np.diag([-1, 1, 1, 1])),
+    ):
+        changed.to_filename(tmp_path / "a.img")
+        assert hash_of_scan(tmp_path / "a.hdr") == hash_of_scan(tmp_path / "a.img") != first

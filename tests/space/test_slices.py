@@ -74,6 +74,9 @@ def test_images_in_several_directions_are_a_localizer():
         ([2, 3, 4, 5], "image 1 of 5 is missing"),
         ([4, 2, 3, 1], None),
         ([101, 102, 103, 104], None),  # numbered through the session
+        ([5, 6, 7, 8], None),  # where another series of as many images ended
+        ([5, 6, 8, 9], "image 7 of 9 is missing"),
+        ([1, 3, 5, 7], None),  # another series has the even ones
         ([None, None, None, None], None),
         ([1, 1, 1, 1], None),
     ],

@@ -18,7 +18,6 @@ from scipy import ndimage
 import neuronat
 from neuronat.labels import load_scheme
 from neuronat.pipeline import memory
-from neuronat.space.scan import ReadOptions
 
 ORIENTATIONS = [
     np.column_stack([order, flips])
@@ -183,7 +182,7 @@ def test_where_memory_is_short_tiles_are_smaller_and_the_sidecar_says_so(
 def test_a_result_from_python_has_labels_volumes_and_probabilities(
     untrained_folder: Path, phantom_files, tmp_path: Path
 ):
-    config = neuronat.SegmentConfig(has_crf=False, force=True, reading=ReadOptions(force=True), device="cpu")
+    config = neuronat.SegmentConfig(has_crf=False, force=True, device="cpu")
     from_file = neuronat.segment(phantom_files.scan, untrained_folder, config=config)
     from_image = neuronat.segment(nibabel.load(phantom_files.scan), untrained_folder, config=config)
     from_volume = neuronat.segment(neuronat.load(phantom_files.scan), untrained_folder, config=config)

@@ -6,6 +6,10 @@ import nibabel
 import numpy as np
 import pytest
 
+import neuronat
+from neuronat.errors import UnusableInputError
+from neuronat.space.volume import Volume
+
 pytestmark = pytest.mark.usefixtures("swift_pipeline")
 
 LARGE = np.diag([-2.5, 2.5, 2.5, 1.0])  # thick slices, and a brain's size
@@ -62,3 +66,17 @@ def test_a_result_made_without_is_not_taken_for_a_strict_one(
     assert run(*arguments).exit_code == 0
     done = run(*arguments, "--strict")
     assert (done.exit_code, "settings strict: False there, True wanted" in done.stderr) == (2, True)
+
+
+def test_python_is_as_strict(phantom, phantom_files, untrained_folder: Path):
+    strict = neuronat.SegmentConfig(force=True, strict=True, has_crf=False, device="cpu")
+    for scan in (phantom_files.scan, phantom[0]):
+        with pytest.raises(UnusableInputError, match="refused by --strict: brain tissue of 28 ml"):
+            neuronat.segment(scan, untrained_folder, config=strict)
+    thick = Volume(phantom[0].values, LARGE)
+    with pytest.raises(UnusableInputError, match="refused by --strict: thick slices"):
+        neuronat.segment(thick, untrained_folder, config=strict)
+    grey = phantom[0].values
+    ct = Volume(np.select([grey > 900, grey > 0], [grey, grey / 10], -1000).astype(np.float32), LARGE)
+    with pytest.raises(UnusableInputError, match="Hounsfield units"):
+        neuronat.segment(ct, untrained_folder)

@@ -7,7 +7,7 @@ import torch
 from neuronat.errors import ConfigError
 from neuronat.nets.deepnat import task_offsets
 from neuronat.synth.lesions import LesionSites
-from neuronat.train.augment import AugmentConfig, augment_blocks, mirror_blocks, vary_blocks
+from neuronat.train.augment import AugmentConfig, _nudge, augment_blocks, mirror_blocks, vary_blocks
 from neuronat.train.examples import draw_anchors, find_candidates, gather_blocks, margin_vox
 from neuronat.train.scans import PackedScan, stack_scans
 
@@ -117,3 +117,10 @@ def test_lesions_of_blocks_lie_in_the_white_classes_alone(scan):
     assert 0 < int(is_spotted.sum()) < 12  # now and then
     near = torch.nn.functional.max_pool3d(torch.isin(block.surroundings, white).float()[:, None], 3, 1, 1)[:, 0] > 0
     assert not bool((changed & ~near).any())
+
+
+def test_jitter_repeats_what_lies_at_the_edge():
+    x = torch.arange(5.0).add(1).expand(1, 1, 5, 5, 5).contiguous()
+    for shift, expected in ((0.5, [1, 1.5, 2.5, 3.5, 4.5]), (-0.5, [1.5, 2.5, 3.5, 4.5, 5])):
+        moved = _nudge(x, torch.tensor([[0, 0, shift]]))
+        np.testing.assert_allclose(moved[0, 0, 2, 3].numpy(), expected, rtol=1e-6)

@@ -163,3 +163,16 @@ def test_a_table_that_is_not_there_or_no_text_is_named(tmp_path):
     (tmp_path / "binary.tsv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UnusableInputError, match=r"binary\.tsv: is no text"):
         read_scan_table(tmp_path / "binary.tsv")
+
+
+def test_a_label_map_belongs_to_the_scan_with_the_longest_fitting_name(tmp_path):
+    scans, maps = tmp_path / "t1", tmp_path / "maps"
+    touch(scans, "subj1.nii.gz", "subj1_followup.nii.gz")
+    touch(maps, "subj1_followup_seg-mine_dseg.nii.gz", "subj1_brain_seg.nii.gz")
+    alone = find_protocol_maps(maps, "subj1")
+    assert set(alone) == {"fslfast", "mine"}, "of one scan alone nobody knows better"
+    found = find_protocol_scans(scans, scans="*.nii.gz", label_folders=[maps])
+    assert {scan.name: names_of(scan.maps) for scan in found} == {
+        "subj1": {"fslfast": ["subj1_brain_seg.nii.gz"]},
+        "subj1_followup": {"mine": ["subj1_followup_seg-mine_dseg.nii.gz"]},
+    }

@@ -19,7 +19,8 @@ __all__ = ["command"]
 def command(context: click.Context, /, scan: Path, as_json: bool, **options: Any) -> None:
     """Say what a scan is and what would be done; compute nothing.
 
-    The exit code is the one that `segment` would start with: 0 if it would go on.
+    The exit code is the one that `segment` would start with: 0 if it would go on. What the networks
+    find is not known here: a warning may become a refusal.
     """
     from neuronat.cli.failures import failure_message
     from neuronat.pipeline.inspect import inspect_scan

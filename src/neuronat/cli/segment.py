@@ -42,6 +42,7 @@ def command(
         for outcome in segment_files(scans, out, config, progress):
             report(outcome, out, as_json=as_json, quiet=quiet)
             rows.append(describe(outcome))
+            del outcome  # its result keeps what networks saw, and the next scan needs the memory
     failed = [row["exit_code"] for row in rows if row["exit_code"]]
     code = (failed[0] if len(scans) == 1 else SOME_FAILED) if failed else 0
     if as_json:

@@ -4,6 +4,7 @@ Whatever happens to the worker happens to one scan: it can die, hang, or run out
 a new one. Nothing here computes, so that a supervisor can be a thread of a Dask worker.
 """
 
+import hashlib
 import json
 import os
 import time
@@ -18,7 +19,7 @@ from neuronat.cohort.seat import Seat, Seats, describe_death, empty_seat, peak_o
 from neuronat.cohort.worker import failed_row
 from neuronat.errors import OutputError
 from neuronat.pipeline.pack import pack_path
-from neuronat.record import marker_path, remove_leftovers
+from neuronat.record import LONGEST_NAME, marker_path, remove_leftovers
 
 __all__ = ["attend", "forget_stop", "log_path", "request_stop"]
 
@@ -89,8 +90,12 @@ def forget_stop(job: Job) -> None:
 
 
 def log_path(entry: Entry, job: Job) -> Path:
-    """Return where the messages of one scan go."""
-    return job.out / "logs" / f"{entry.key.replace('/', '__')}.log"
+    """Return where the messages of one scan go: a name of its own, and none too long for a file system."""
+    name = entry.key.replace("/", "__")
+    if "__" in entry.key or len(os.fsencode(name)) > LONGEST_NAME:
+        digest = hashlib.sha256(os.fsencode(entry.key)).hexdigest()[:8]
+        name = f"{os.fsencode(name)[-LONGEST_NAME:].decode('utf-8', 'ignore')}-{digest}"
+    return job.out / "logs" / f"{name}.log"
 
 
 def _stop_paths(job: Job) -> tuple[Path, Path]:

@@ -173,7 +173,7 @@ class LabelScheme:
 def parse_scheme(name: str, text: str) -> LabelScheme:
     """Read a scheme from the text of its table."""
     try:
-        rows = list(csv.DictReader(StringIO(text), delimiter="\t"))
+        rows = list(csv.DictReader(StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE))
     except csv.Error as error:
         raise LabelError(f"label table {name}: cannot be read ({error})") from error
     if not rows or not {"index", "name"} <= set(rows[0]):

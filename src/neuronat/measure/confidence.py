@@ -17,9 +17,10 @@ from neuronat.errors import ConfigError
 from neuronat.labels.scheme import LabelScheme
 from neuronat.measure.plausible import Finding
 
-__all__ = ["Calibration", "calibrated", "expected_dice", "fit_calibration", "judge_confidence"]
+__all__ = ["Calibration", "calibrated", "expected_dice", "fit_calibration", "judge_certainty", "judge_confidence"]
 
 SURE = 0.999
+UNSURE_SHARE = 0.2
 LEAST_ROWS = 20
 DROP = 0.2
 FEW = 0.05
@@ -142,6 +143,17 @@ def fit_calibration(
     found = optimize.minimize(loss, np.array([0.0, 1.0, 0.0]), jac=True, bounds=[free, positive, positive])
     offset, by_expected, by_size = (float(weight) for weight in found.x)
     return Calibration(offset=offset, expected=by_expected, size=by_size)
+
+
+def judge_certainty(most_probable: NDArray[np.float32]) -> tuple[Finding, ...]:
+    """Judge how sure the networks were: `most_probable` (N,) holds the largest probability of each brain voxel.
+
+    Notes
+    -----
+    Source: ours. `review` where a fifth of the voxels has no class with a probability of at least 0.5.
+    """
+    share = float(np.mean(most_probable < 0.5)) if most_probable.size else 0.0
+    return (Finding("review", f"no label is likely in {share:.0%} of the brain"),) if share > UNSURE_SHARE else ()
 
 
 def judge_confidence(

@@ -5,7 +5,7 @@ large ventricle or a small hippocampus is a reason to look, never to fail.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from neuronat.labels.scheme import LabelScheme, load_scheme
 from neuronat.labels.sides import side_of
-from neuronat.measure.volumes import NOT_FOUND, TRUNCATED, StructureVolume, structure_volumes
+from neuronat.measure.volumes import NOT_FOUND, NOT_TAUGHT, TRUNCATED, StructureVolume, structure_volumes
 from neuronat.space.affine import ijk_to_xyz_mm, voxel_volume_mm3
 from neuronat.space.volume import LEAST_BRAIN_ML, MOST_BRAIN_ML, LabelMap
 
@@ -26,7 +26,6 @@ __all__ = [
     "VERDICTS",
     "Finding",
     "adult_ranges_ml",
-    "judge_certainty",
     "judge_labels",
     "judge_shapes",
     "judge_sides",
@@ -43,7 +42,7 @@ MOST_MISSING, MOST_STRANGE = 0.25, 0.5
 LOOSE_ML = 1.0
 LEAST_LABELLED, USUALLY_LABELLED = 0.4, 0.6
 LONELY_ML = 0.1
-TOUCHING_SHARE, UNSURE_SHARE = 0.01, 0.2
+TOUCHING_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,9 @@ def verdict_of(findings: Sequence[Finding]) -> str:
     return VERDICTS[max((VERDICTS.index(finding.level) for finding in findings), default=0)]
 
 
-def judge_labels(labels: LabelMap, mask: NDArray[np.bool_], fine: LabelMap | None = None) -> tuple[Finding, ...]:
+def judge_labels(
+    labels: LabelMap, mask: NDArray[np.bool_], fine: LabelMap | None = None, untaught: Collection[int] = ()
+) -> tuple[Finding, ...]:
     """Pass a label map through all gates that need no more than the brain mask.
 
     Parameters
@@ -81,6 +82,8 @@ def judge_labels(labels: LabelMap, mask: NDArray[np.bool_], fine: LabelMap | Non
         Brain mask on the same grid.
     fine : LabelMap, optional
         The same labels on the fine grid where their volumes are counted (measure.volumes).
+    untaught : collection of int, optional
+        Ids that the model never saw: nobody misses them, nor what else they would have filled.
 
     Returns
     -------
@@ -94,16 +97,18 @@ def judge_labels(labels: LabelMap, mask: NDArray[np.bool_], fine: LabelMap | Non
     scheme = labels.scheme
     if not labels.ids.any():
         return (Finding("fail", "no voxel carries a label"),)
-    own = () if scheme.name == COMMON else _one_sided(structure_volumes(labels, fine), scheme)
+    own = () if scheme.name == COMMON else _one_sided(structure_volumes(labels, fine, untaught), scheme)
     if scheme.name != COMMON and COMMON not in scheme.mappings:
         return own
     box = _box(mask | (labels.ids != 0))
     affine = labels.affine.copy()
     affine[:3, 3] = ijk_to_xyz_mm(labels.affine, np.array([edge.start for edge in box]))
-    common = labels.mapped(load_scheme(COMMON))
-    volumes = judge_volumes(structure_volumes(common, fine.mapped(common.scheme) if fine else None))
+    common, meant = labels.mapped(load_scheme(COMMON)), scheme.mapping_to(COMMON)
+    missed = set(common.scheme.ids) - {meant[index] for index in scheme.ids if index not in untaught}
+    rows = structure_volumes(common, fine.mapped(common.scheme) if fine else None, missed)
     cropped = LabelMap(common.ids[box], affine, common.scheme)
-    return (*volumes, *judge_sides(cropped), *judge_shapes(cropped, mask[box]), *own)
+    shapes = judge_shapes(cropped, mask[box], is_whole=not missed)
+    return (*judge_volumes(rows), *judge_sides(cropped), *shapes, *own)
 
 
 def judge_volumes(volumes: Sequence[StructureVolume]) -> tuple[Finding, ...]:
@@ -112,7 +117,7 @@ def judge_volumes(volumes: Sequence[StructureVolume]) -> tuple[Finding, ...]:
     Parameters
     ----------
     volumes : sequence of StructureVolume
-        One row per structure of `deepnat25`.
+        One row per structure of `deepnat25`; those that were not taught do not count.
 
     Returns
     -------
@@ -124,6 +129,7 @@ def judge_volumes(volumes: Sequence[StructureVolume]) -> tuple[Finding, ...]:
     -----
     Source: [MATSUMAE] for the tissue; the ranges of single structures are ours (decision 0019).
     """
+    n_listed, volumes = len(volumes), [row for row in volumes if row.reason != NOT_TAUGHT]
     found = {row.index: row.volume_mm3 / 1000 for row in volumes if row.volume_mm3 is not None}
     findings = []
     if missing := [row.name for row in volumes if row.reason == NOT_FOUND]:
@@ -135,7 +141,7 @@ def judge_volumes(volumes: Sequence[StructureVolume]) -> tuple[Finding, ...]:
             Finding("review", f"cut by the border of the image, so that volumes are lower bounds: {listed}")
         )
     tissue_ml = sum(ml for index, ml in found.items() if index not in VENTRICLES)
-    if found and not _is_within(tissue_ml, TISSUE_ML):
+    if found and len(volumes) == n_listed and not _is_within(tissue_ml, TISSUE_ML):
         level = "review" if _is_within(tissue_ml, POSSIBLE_TISSUE_ML) else "fail"
         findings.append(Finding(level, f"brain tissue of {tissue_ml:.0f} ml (adults {_said(TISSUE_ML)})"))
     strange = _out_of_range(volumes)
@@ -176,7 +182,7 @@ def judge_sides(labels: LabelMap) -> tuple[Finding, ...]:
     )
 
 
-def judge_shapes(labels: LabelMap, mask: NDArray[np.bool_]) -> tuple[Finding, ...]:
+def judge_shapes(labels: LabelMap, mask: NDArray[np.bool_], *, is_whole: bool = True) -> tuple[Finding, ...]:
     """Judge where labels of the 25 structures lie: loose pieces, outside the brain, brain left bare.
 
     Parameters
@@ -185,6 +191,8 @@ def judge_shapes(labels: LabelMap, mask: NDArray[np.bool_]) -> tuple[Finding, ..
         In the scheme `deepnat25`.
     mask : (I, J, K) bool
         Brain mask on the same grid.
+    is_whole : bool
+        Whether the labels are meant to fill it.
 
     Returns
     -------
@@ -201,7 +209,7 @@ def judge_shapes(labels: LabelMap, mask: NDArray[np.bool_]) -> tuple[Finding, ..
     if (outside_ml := float(np.count_nonzero(is_labelled & ~mask)) * voxel_ml) > LOOSE_ML:
         findings.append(Finding("review", f"{outside_ml:.0f} ml of labels outside the brain mask"))
     share = float(np.count_nonzero(is_labelled & mask)) / max(int(np.count_nonzero(mask)), 1)
-    if share < USUALLY_LABELLED:
+    if is_whole and share < USUALLY_LABELLED:
         level = "fail" if share < LEAST_LABELLED else "review"
         findings.append(Finding(level, f"only {share:.0%} of the brain mask carries a label"))
     lateral = np.isin(labels.ids, LATERAL)
@@ -213,17 +221,6 @@ def judge_shapes(labels: LabelMap, mask: NDArray[np.bool_]) -> tuple[Finding, ..
             name = labels.scheme.name_of[index]
             findings.append(Finding("review", f"{name}: {loose_ml:.1f} ml in loose pieces", index))
     return tuple(findings)
-
-
-def judge_certainty(most_probable: NDArray[np.float32]) -> tuple[Finding, ...]:
-    """Judge how sure the networks were: `most_probable` (N,) holds the largest probability of each brain voxel.
-
-    Notes
-    -----
-    Source: ours. `review` where a fifth of the voxels has no class with a probability of at least 0.5.
-    """
-    share = float(np.mean(most_probable < 0.5)) if most_probable.size else 0.0
-    return (Finding("review", f"no label is likely in {share:.0%} of the brain"),) if share > UNSURE_SHARE else ()
 
 
 @lru_cache(maxsize=1)

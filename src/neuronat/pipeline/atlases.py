@@ -70,11 +70,11 @@ class Atlas:
 
 @dataclass(frozen=True, eq=False)
 class RegisteredAtlas:
-    """Grey values (I, J, K) float32 and ids (I, J, K) int16 of an atlas on a scan's grid, and the time that took."""
+    """Grey values (I, J, K) float32 and ids (I, J, K) of an atlas on a scan's grid, and the time that took."""
 
     name: str
     grey: NDArray[np.float32]
-    ids: NDArray[np.int16]
+    ids: NDArray[np.signedinteger]
     seconds: float
     cpu_seconds: float
 
@@ -214,11 +214,11 @@ def _register(target: Target, atlas: Atlas, scheme: LabelScheme, quality: str) -
     with naming(atlas.files.scan):
         prepared = prepare_scan(volume, mask)
         ids = labels_to_working(native_ids, prepared.grid)[prepared.box]
-        inside = np.where(prepared.mask, ids, 0).astype(np.int16)
+        inside = scheme.classes_of(np.where(prepared.mask, ids, 0))
         images = (target.prepared.intensities, prepared.intensities, inside)
-        grey, moved = run_apart(register_atlas, *images, quality, n_threads=target.n_threads)
+        grey, classes = run_apart(register_atlas, *images, quality, n_threads=target.n_threads)
     taken_s, taken_cpu_s = time.monotonic() - start_s, processor_s() - start_cpu_s
-    return RegisteredAtlas(atlas.files.name, grey, moved, taken_s, taken_cpu_s)
+    return RegisteredAtlas(atlas.files.name, grey, scheme.ids_of(classes), taken_s, taken_cpu_s)
 
 
 def _keep(path: Path, atlas: RegisteredAtlas) -> None:

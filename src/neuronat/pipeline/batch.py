@@ -10,7 +10,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from neuronat.measure.doubts import require_no_doubt
 from neuronat.nets.store import Model
 from neuronat.pipeline.device import choose_device, limit_threads
 from neuronat.pipeline.freesurfer import with_freesurfer_ids
@@ -163,7 +162,6 @@ def run_task(
         inputs = read_inputs(task.scan, config)
         with naming(task.scan):
             result = segment_scan(inputs, networks, config, lambda step, done: progress(f"{task.stem}: {step}", done))
-            require_no_doubt(result.reasons, strict=config.strict and result.verdict != "pass")
         if config.has_freesurfer_ids:
             result = with_freesurfer_ids(result)
         extras, report_failure = extras_of(result, config)

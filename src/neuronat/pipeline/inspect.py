@@ -11,7 +11,7 @@ from neuronat.errors import NeuronatError
 from neuronat.measure.doubts import brain_doubts, contrast_doubts, require_no_doubt, require_structure
 from neuronat.pipeline.memory import fitting_tile_vox, memory_estimate_gb, require_memory
 from neuronat.pipeline.networks import require_stripper
-from neuronat.pipeline.segment import mask_of
+from neuronat.pipeline.segment import mask_of, require_brain
 from neuronat.pipeline.settings import SegmentConfig
 from neuronat.prepare.conform import WorkingGrid, plan_grid
 from neuronat.space.affine import axis_codes, obliquity_degrees, spacing_mm, voxel_volume_mm3
@@ -25,7 +25,10 @@ __all__ = ["Inspection", "inspect_scan"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Inspection:
-    """Findings about one scan; `refusal` is the error that segmenting would raise, None if it would go on."""
+    """Findings about one scan; `refusal` is the error that segmenting would start with, None if it would go on.
+
+    `doubts` may lead to one later: contrast is judged again without the bias field, which is not looked for here.
+    """
 
     scan: Scan
     grid: WorkingGrid
@@ -95,8 +98,11 @@ def inspect_scan(path: Path, config: SegmentConfig) -> Inspection:
         mask = mask_of(path, scan, config)
         if mask is not None:
             brain_ml = float(np.count_nonzero(mask)) * voxel_volume_mm3(scan.volume.affine) / 1000
-            seen = (scan.volume.values, mask, scan.volume.affine)
-            doubts = brain_doubts(mask, scan.volume.affine) + contrast_doubts(*seen)
+            sizes = brain_doubts(mask, scan.volume.affine)
+            contrast = contrast_doubts(scan.volume.values, mask, scan.volume.affine)
+            doubts = sizes + contrast if config.force else tuple(f"{doubt}; it may be refused" for doubt in contrast)
+            with naming(path):
+                require_brain(sizes, config)
         with naming(path):
             require_no_doubt((*scan.warnings, *doubts), strict=config.strict)
             require_memory(scan.volume, mask, config.reading)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuronat.measure.agreement import Agreement, judge_agreement
-from neuronat.measure.confidence import judge_confidence
-from neuronat.measure.plausible import Finding, judge_certainty, judge_labels
+from neuronat.measure.confidence import judge_certainty, judge_confidence
+from neuronat.measure.plausible import Finding, judge_labels
 from neuronat.pipeline.confidence import own_confidence
 from neuronat.pipeline.result import BrainProbabilities
 from neuronat.space.volume import LabelMap
@@ -52,12 +52,11 @@ def judge_result(
     if agreement is not None:
         findings[""] += judge_agreement(agreement)
     for protocol, label_map in labels.items():
-        found = judge_labels(label_map, mask, computed[protocol].fine_map if protocol in computed else None)
-        if protocol in computed:
-            found += judge_certainty(computed[protocol].answer.certainty)
-            calibration = computed[protocol].calibration
-            if calibration is not None:
-                found += judge_confidence(own_confidence(protocol, computed), calibration.usual, label_map.scheme)
+        source = computed[protocol]
+        found = judge_labels(label_map, mask, source.fine_map, source.untaught)
+        found += judge_certainty(source.answer.certainty)
+        if source.calibration is not None:
+            found += judge_confidence(own_confidence(protocol, computed), source.calibration.usual, label_map.scheme)
         prefix = f"{protocol}: " if len(labels) > 1 else ""
         findings[protocol] = tuple(replace(finding, reason=prefix + finding.reason) for finding in found)
     return findings

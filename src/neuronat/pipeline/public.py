@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from neuronat.errors import UnusableInputError
 from neuronat.labels.scheme import load_scheme
+from neuronat.measure.doubts import require_no_doubt
 from neuronat.measure.scores import StructureScore, map_together, score_structures
 from neuronat.pipeline.batch import load_protocols, place_networks
+from neuronat.pipeline.memory import require_memory
 from neuronat.pipeline.result import Result
 from neuronat.pipeline.segment import Inputs, mask_of, read_inputs, segment_scan
 from neuronat.pipeline.settings import SegmentConfig
+from neuronat.space.contrast import is_ct_like
 from neuronat.space.files import read_label_map, write_label_map, write_volume
 from neuronat.space.geometry import grid_warnings
 from neuronat.space.reading import read_scan
@@ -73,8 +76,7 @@ def segment(
     networks = place_networks(*load_protocols(config), config)
     if isinstance(scan, str | Path):
         return segment_scan(read_inputs(Path(scan), config), networks, config)
-    held = _scan_in_memory(scan, config)
-    return segment_scan(Inputs(held, mask_of(Path(held.name), held, config), "scan", (held.name,)), networks, config)
+    return segment_scan(_inputs_in_memory(scan, config), networks, config)
 
 
 def load(path: str | Path) -> Volume:
@@ -122,6 +124,17 @@ def save(image: Volume | LabelMap, path: str | Path) -> None:
         write_label_map(Path(path), image)
     else:
         write_volume(Path(path), image)
+
+
+def _inputs_in_memory(image: Volume | ImageLike, config: SegmentConfig) -> Inputs:
+    """Pass grey values in memory through the gates of `read_inputs`, with their mask."""
+    scan = _scan_in_memory(image, config)
+    require_no_doubt(scan.warnings, strict=config.strict)
+    if is_ct_like(scan.volume.values) and not config.force:
+        raise UnusableInputError("scan in memory: its grey values are Hounsfield units, as in CT; give a T1, or force")
+    mask = mask_of(Path(scan.name), scan, config)
+    require_memory(scan.volume, mask, config.reading)
+    return Inputs(scan, mask, "scan", (scan.name,))
 
 
 def _scan_in_memory(image: Volume | ImageLike, config: SegmentConfig) -> Scan:

@@ -25,13 +25,17 @@ __all__ = ["BrainProbabilities", "Result"]
 
 @dataclass(frozen=True, eq=False)
 class BrainProbabilities:
-    """One protocol's answer as computed, where its voxels lie, and what its probabilities are worth, if known."""
+    """One protocol's answer as computed, and where its voxels lie.
+
+    `calibration` says what its probabilities are worth, if known, `untaught` which ids its model never saw.
+    """
 
     answer: Answer
     scheme: LabelScheme
     scan: PreparedScan
     is_native: bool
     calibration: Calibration | None = None
+    untaught: tuple[int, ...] = ()
 
     @cached_property
     def confidence(self) -> Mapping[int, float]:
@@ -81,6 +85,7 @@ class Result:
 
     `findings` by protocol say what is strange; the verdict, `pass`, `review` or `fail`, follows from them.
     `warnings` are lines about the scan; `provenance` says how it came about, for the sidecars, without any path.
+    `computed` holds what the networks saw, for probabilities on request: about 0.8 GB for a large brain.
     `image` is the scan on the grid of the labels; `confidence` holds a number in [0, 1] per protocol and structure
     id, where it is known; `agreement` says how far several protocols agree.
     """

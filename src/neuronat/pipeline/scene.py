@@ -73,8 +73,8 @@ def encode_scene(model: Model, scene: Scene, progress: Progress) -> Encoded:
         raise ModelError(f"model {model.name}: labels patch by patch, not whole scans")
     is_fast = scene.config.effort == "fast"
     net: ScanNetwork = model.whole if is_fast else seen_twice(model.whole, model.schemes)
-    grey = scene.brain.intensities
-    channels = np.concatenate([grey[None], scene.coordinates]) if net.n_channels > 1 else scale_brightness(grey)[None]
+    grey = scene.brain.intensities if model.card.scan.needs_mask else scale_brightness(scene.brain.intensities)
+    channels = np.concatenate([grey[None], scene.coordinates]) if net.n_channels > 1 else grey[None]
     tiles = TileConfig(device=scene.device, most_voxels=32 * scene.config.tile_vox**3)
     mask = scene.brain.mask
     features = encode_scan(net.to(scene.device), channels, mask, tiles, lambda done: progress("encoding", done))

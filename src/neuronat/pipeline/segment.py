@@ -41,7 +41,7 @@ from neuronat.space.reading import read_scan
 from neuronat.space.scan import ReadOptions, Scan
 from neuronat.space.volume import LabelMap, Volume
 
-__all__ = ["Inputs", "mask_of", "prepare_brain", "read_inputs", "segment_scan"]
+__all__ = ["Inputs", "mask_of", "prepare_brain", "read_inputs", "require_brain", "segment_scan"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,8 @@ def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, prog
     Raises
     ------
     UnusableInputError
-        If the scan does not look like a T1 of a brain, unless forced.
+        If the scan does not look like a T1 of a brain, unless forced; or if the configuration is strict and the
+        verdict no pass.
     ModelError
         If the card's CRF numbers cannot be used.
 
@@ -150,15 +151,18 @@ def segment_scan(inputs: Inputs, networks: Networks, config: SegmentConfig, prog
             prepared,
             config.space == "native",
             model.card.confidence.get(protocol),
+            model.card.untaught.get(protocol, ()),
         )
         for protocol, model in networks.by_protocol.items()
     }
     if doubted := _tissue_doubts(prepared, computed):
         doubts += doubted
-        _require_brain(doubts, config)
+        require_brain(doubts, config)
     labels = {protocol: found.label_map() for protocol, found in computed.items()}
     progress("measuring", 0.98)
-    return _result(inputs, config, networks, computed, labels, doubts)
+    result = _result(inputs, config, networks, computed, labels, doubts)
+    require_no_doubt(result.reasons, strict=config.strict and result.verdict != "pass")
+    return result
 
 
 def prepare_brain(inputs: Inputs, config: SegmentConfig) -> tuple[PreparedScan, tuple[str, ...]]:
@@ -179,12 +183,17 @@ def prepare_brain(inputs: Inputs, config: SegmentConfig) -> tuple[PreparedScan, 
         *brain_doubts(prepared.mask, prepared.affine),
         *contrast_doubts(prepared.intensities, prepared.mask, prepared.affine),
     )
-    _require_brain(doubts, config)
+    require_brain(doubts, config)
     return prepared, doubts
 
 
-def _require_brain(doubts: tuple[str, ...], config: SegmentConfig) -> None:
-    """Refuse what does not look like a T1 of a brain, unless forced."""
+def require_brain(doubts: tuple[str, ...], config: SegmentConfig) -> None:
+    """Raise UnusableInputError for what does not look like a T1 of a brain, unless forced.
+
+    Notes
+    -----
+    Source: ours (decisions 0016 and 0036).
+    """
     if doubts and not config.force:
         raise UnusableInputError(
             f"does not look like a T1-weighted human brain: {'; '.join(doubts)}; check it, or use --force"
@@ -231,8 +240,7 @@ def _result(
     first = next(iter(computed.values())).scan
     is_native = config.space == "native"
     mask = _mask(inputs) if is_native else uncrop(first.mask, first)
-    untaught = {protocol: model.card.untaught.get(protocol, ()) for protocol, model in networks.by_protocol.items()}
-    volumes = {p: structure_volumes(found, computed[p].fine_map, untaught[p]) for p, found in labels.items()}
+    volumes = {p: structure_volumes(found, computed[p].fine_map, computed[p].untaught) for p, found in labels.items()}
     cut = dict.fromkeys(doubt for rows in volumes.values() for doubt in border_doubts(rows))
     scan = inputs.scan
     agreement = measure_agreement(labels, {protocol: found.answer.follows for protocol, found in computed.items()})

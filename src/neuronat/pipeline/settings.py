@@ -1,7 +1,7 @@
 """What a user can decide about a segmentation, and which of it changes the result."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,9 @@ class SegmentConfig:
     it; `has_stats`: a file like FreeSurfer's aseg.stats; `has_luts`: colour tables for viewers; `has_freesurfer_ids`:
     labels once more in FreeSurfer's ids. `is_packed`: the files of a scan as one zip file.
     `n_threads`: None for torch's own choice. `force` lifts the refusals of scans that do not look like a T1 of a
-    brain. `overwrite`: replace a result of other scans, models or settings. `strict`: refuse what else would only
-    get a warning. `tile_vox`: edge of the tiles, which bounds memory. `fallback`: what a cohort changed after a
-    first attempt failed; it stands in the sidecars.
+    brain, those of `reading` as well. `overwrite`: replace a result of other scans, models or settings. `strict`:
+    refuse what else would only get a warning. `tile_vox`: edge of the tiles, which bounds memory. `fallback`: what a
+    cohort changed after a first attempt failed; it stands in the sidecars.
     """
 
     models: tuple[str, ...] = ()
@@ -71,8 +71,9 @@ class SegmentConfig:
             raise ConfigError("the fast way chooses the model itself; leave out the model or --fast")
         if self.n_threads is not None and self.n_threads < 1:
             raise ConfigError(f"n_threads must be at least 1; got {self.n_threads}")
-        if self.reading.force != self.force:
-            raise ConfigError("reading.force must be equal to force; set both")
+        if self.reading.force and not self.force:
+            raise ConfigError("reading.force alone would read what is refused later; set force, which means both")
+        object.__setattr__(self, "reading", replace(self.reading, force=self.force))
 
 
 def result_settings(config: SegmentConfig) -> dict[str, Any]:

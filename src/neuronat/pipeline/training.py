@@ -20,6 +20,7 @@ from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.material import packed_scans
 from neuronat.pipeline.settings import Progress
 from neuronat.pipeline.whole_training import train_whole
+from neuronat.record import write_text
 from neuronat.synth.lesions import lesion_sites
 from neuronat.train.course import Course
 from neuronat.train.examples import find_candidates, margin_vox
@@ -97,7 +98,7 @@ def train_recipe(path: Path, budget: Budget, progress: Progress, *changes: Mappi
     if not budget.team.is_first:
         return None
     validation = validate_networks(networks, held_out, protocol, budget.device, progress)
-    (folder / "validation.tsv").write_text(validation_table(validation, protocol), encoding="utf-8")
+    write_text(folder / "validation.tsv", validation_table(validation, protocol))
     seconds = sum(total_seconds(folder / stage / "log.jsonl") for stage in recipe.stages)
     card = make_card(recipe, protocol, n_scans=n_scans, seconds=seconds, accuracy=mean_dice(validation))
     card = replace(card, untaught={protocol.name: unseen} if unseen else {})

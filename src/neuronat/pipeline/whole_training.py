@@ -22,6 +22,7 @@ from neuronat.nets.widen import widened
 from neuronat.pipeline.budget import Budget
 from neuronat.pipeline.settings import Progress
 from neuronat.pipeline.whole_material import HEADS, Material, packed_volumes
+from neuronat.record import write_text
 from neuronat.synth.lesions import lesion_sites
 from neuronat.train.course import Course, Exercise, TrainConfig, follow_course
 from neuronat.train.crops import Crop, CropConfig, CropSource, draw_crop
@@ -89,7 +90,7 @@ def train_whole(recipe: WholeRecipe, path: Path, budget: Budget, progress: Progr
     dice = _validated(net.eval(), recipe, material, source, progress)
     for protocol, scores in dice.items():
         table = validation_table(scores, material.schemes[protocol])
-        (folder / f"validation-{protocol}.tsv").write_text(table, encoding="utf-8")
+        write_text(folder / f"validation-{protocol}.tsv", table)
     card = make_whole_card(recipe, material, seconds=total_seconds(folder / "log.jsonl"), dice=dice)
     save_model(Model(card, {"whole": net.cpu()}, material.schemes), folder / recipe.name, overwrite=True)
     return folder / recipe.name
@@ -222,7 +223,7 @@ def make_whole_card(
             for protocol, values in means.items()
             if values
         ),
-        scan=ScanSpec() if recipe.network.has_coordinates else RAW_HEAD,
+        scan=RAW_HEAD if recipe.crops.brightness else ScanSpec(),
         crf=asdict(recipe.crf) if recipe.refined else {},
         refined=recipe.refined,
         untaught=material.untaught,

@@ -22,8 +22,8 @@ SEED = 1
 
 
 def register_atlas(
-    target: NDArray[np.float32], atlas: NDArray[np.float32], ids: NDArray[np.integer], quality: str
-) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    target: NDArray[np.float32], atlas: NDArray[np.float32], classes: NDArray[np.uint8], quality: str
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Deform an atlas so that it fits a scan.
 
     Parameters
@@ -32,15 +32,15 @@ def register_atlas(
         Prepared grey values of the scan, 0 outside the brain.
     atlas : (L, M, N) float32
         Those of the atlas.
-    ids : (L, M, N) int
-        Label ids of the atlas.
+    classes : (L, M, N) uint8
+        Of the atlas: numbers that single precision holds, as ids may not be.
     quality : str
         A key of `QUALITIES`.
 
     Returns
     -------
-    (I, J, K) float32, (I, J, K) int16
-        Grey values (linear) and labels (nearest) of the atlas on the scan's grid.
+    (I, J, K) float32, (I, J, K) uint8
+        Grey values (linear) and classes (nearest) of the atlas on the scan's grid.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def register_atlas(
     from ants.config import set_ants_deterministic
 
     set_ants_deterministic(on=False, seed_value=SEED)  # the seed alone; the other switch forbids several threads
-    fixed, moving, labels = (ants.from_numpy(a.astype(np.float32)) for a in (target, atlas, ids))
+    fixed, moving, labels = (ants.from_numpy(a.astype(np.float32)) for a in (target, atlas, classes))
     with private_temporary_files():
         try:
             found = ants.registration(fixed=fixed, moving=moving, type_of_transform=QUALITIES[quality])
@@ -65,4 +65,4 @@ def register_atlas(
         moves = found["fwdtransforms"]
         grey = ants.apply_transforms(fixed=fixed, moving=moving, transformlist=moves)
         nearest = ants.apply_transforms(fixed=fixed, moving=labels, transformlist=moves, interpolator="nearestNeighbor")
-    return np.asarray(grey.numpy(), np.float32), np.rint(nearest.numpy()).astype(np.int16)
+    return np.asarray(grey.numpy(), np.float32), np.rint(nearest.numpy()).astype(np.uint8)

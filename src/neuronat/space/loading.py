@@ -20,7 +20,7 @@ from neuronat.space.scan import ReadOptions
 from neuronat.space.source import COMPRESSED_ENDINGS, partner_of, require_file
 from neuronat.space.stream import is_gzip, read_head, read_range
 
-__all__ = ["FormReader", "Stored", "load", "naming"]
+__all__ = ["FormReader", "Stored", "files_of", "load", "naming"]
 
 FormReader = Callable[[bytes, RawHeader], tuple[Forms, tuple[str, ...]]]
 
@@ -79,7 +79,7 @@ def load(path: Path, options: ReadOptions, read_forms: FormReader, *, is_scan: b
     -----
     Source: ours.
     """
-    head_path, image_path = _files_of(path)
+    head_path, image_path = files_of(path)
     head = read_head(head_path, HEAD_BYTES)
     header = parse_header(head)
     _require_orientation(header, options)
@@ -115,8 +115,18 @@ def load(path: Path, options: ReadOptions, read_forms: FormReader, *, is_scan: b
     )
 
 
-def _files_of(path: Path) -> tuple[Path, Path]:
-    """Return the files that hold header and voxels, by the name alone."""
+def files_of(path: Path) -> tuple[Path, Path]:
+    """Return the files that hold header and voxels, which are one unless the image is a pair.
+
+    Raises
+    ------
+    MissingInputError, UnusableInputError
+        If one is not there, or none that can be read.
+
+    Notes
+    -----
+    Source: ours.
+    """
     require_file(path)
     name = path.name.lower().removesuffix(".gz")
     if name.endswith(".img"):

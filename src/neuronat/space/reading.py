@@ -9,10 +9,9 @@ from neuronat.record import is_telling, sha256_of
 from neuronat.space.contrast import contrast_objection, is_ct_like
 from neuronat.space.dicom import Choice, choose_series, converted, require_neutral_name
 from neuronat.space.files import read_volume
-from neuronat.space.loading import naming
+from neuronat.space.loading import files_of, naming
 from neuronat.space.scan import ReadOptions, Scan
 from neuronat.space.series import dicom_files, list_series
-from neuronat.space.source import require_file
 
 __all__ = ["hash_of_scan", "read_scan"]
 
@@ -57,7 +56,7 @@ def read_scan(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> Scan:
 
 
 def hash_of_scan(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> str:
-    """Return the SHA-256 of a file, or of the files of the chosen series, whatever they are called.
+    """Return the SHA-256 of a file, or of the files of a pair or of the chosen series, whatever they are called.
 
     Raises
     ------
@@ -71,10 +70,10 @@ def hash_of_scan(path: Path, options: ReadOptions = DEFAULT_OPTIONS) -> str:
     if _is_dicom_folder(path, options):
         hashes = sorted(sha256_of(image.path) for image in _choose(path, options).series.images)
         return hashlib.sha256("".join(hashes).encode("ascii")).hexdigest()
-    if not path.is_file():
-        with naming(path):
-            require_file(path)
-    return sha256_of(path)
+    with naming(path):
+        parts = dict.fromkeys(files_of(path))
+    hashes = [sha256_of(part) for part in parts]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode("ascii")).hexdigest()
 
 
 def _read_series(path: Path, options: ReadOptions) -> tuple[Scan, str]:

@@ -77,11 +77,15 @@ def _tilted(places: NDArray[np.float64], normal: NDArray[np.float64]) -> tuple[s
 
 
 def _missing_numbers(series: Series) -> tuple[str, ...]:
-    """Look for holes in the numbers of the images, which begin at 1."""
+    """Look for holes in the numbers of the images, which begin at 1, or go on where another series ended."""
     numbers = {image.number for image in series.images if image.number is not None}
     if len(numbers) < len(series.images) or min(numbers) < 1:
         return ()
-    missing = sorted(set(range(1, max(numbers) + 1)) - numbers)
+    steps = set(np.diff(sorted(numbers)).tolist())
+    if len(steps) == 1 and steps != {1}:  # every second number, or third: another series has the rest
+        return ()
+    first = min(numbers) if min(numbers) > len(numbers) else 1
+    missing = sorted(set(range(first, max(numbers) + 1)) - numbers)
     if not missing or len(missing) > len(numbers):
         return ()
     listed = ", ".join(str(number) for number in missing[:LISTED])

@@ -143,11 +143,12 @@ def mirror_blocks(block: Block, mirrored_classes: Tensor, offsets: Tensor) -> Bl
 
 
 def _nudge(x: Tensor, shifts_vox: Tensor) -> Tensor:
-    """Shift each (1, S, S, S) block by a fraction of a voxel along each axis, linearly interpolated."""
-    for axis in range(3):
-        shift = shifts_vox[:, axis].view(-1, 1, 1, 1, 1)
-        neighbour = torch.where(shift > 0, x.roll(1, 2 + axis), x.roll(-1, 2 + axis))
-        x = x + (neighbour - x) * shift.abs()
+    """Shift each (1, S, S, S) block by a fraction of a voxel along each axis, linearly interpolated, edges repeated."""
+    for axis in range(2, 5):
+        shift = shifts_vox[:, axis - 2].view(-1, 1, 1, 1, 1)
+        places, last = torch.arange(x.shape[axis], device=x.device), x.shape[axis] - 1
+        before, after = (x.index_select(axis, (places + step).clamp(0, last)) for step in (-1, 1))
+        x = x + (torch.where(shift > 0, before, after) - x) * shift.abs()
     return x
 
 

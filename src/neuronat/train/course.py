@@ -33,8 +33,8 @@ Network = TypeVar("Network", bound=nn.Module)
 class TrainConfig:
     """One network's training; a batch holds `n_blocks` blocks of `n_centres`^3 centres, or so many crops.
 
-    `averaging`: decay of a running average of the weights, which is what a training ends with; 0 for none.
-    `freeze_norms_from`: share of the training from which on batch normalization keeps its statistics.
+    `momentum` is SGD's, `epsilon` Adam's. `averaging`: decay of a running average of the weights, which is what a
+    training ends with; 0 for none. `freeze_norms_from`: share from which on batch normalization keeps its statistics.
     `balanced_until`: share up to which small classes are drawn more often than they are, which teaches them soon and
     makes them too large; from there on all are drawn as frequent as they are (decision 0050).
     """
@@ -45,6 +45,7 @@ class TrainConfig:
     optimizer: str = "sgd"
     rate: float = 0.01
     momentum: float = 0.9
+    epsilon: float = 1e-7
     weight_decay: float = 5e-4
     warm_up: float = 0.02
     averaging: float = 0.0
@@ -54,7 +55,7 @@ class TrainConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "n_blocks", "n_centres", "rate"):
+        for name in ("iterations", "n_blocks", "n_centres", "rate", "epsilon"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"TrainConfig.{name} must be above 0; got {getattr(self, name)!r}")
         if self.optimizer not in ("sgd", "adagrad", "adam"):
@@ -223,7 +224,7 @@ def make_optimizer(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer
         {"params": [p for p in net.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if config.optimizer == "adam":
-        return torch.optim.AdamW(groups, lr=config.rate, eps=1e-7)
+        return torch.optim.AdamW(groups, lr=config.rate, eps=config.epsilon)
     if config.optimizer == "adagrad":
         return torch.optim.Adagrad(groups, lr=config.rate)
     return torch.optim.SGD(groups, lr=config.rate, momentum=config.momentum)

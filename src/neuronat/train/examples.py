@@ -65,7 +65,7 @@ def block_extent(n_centres: int) -> int:
 
 
 def margin_vox(n_centres: int) -> int:
-    """Voxels that a block can reach beyond a centre in it, one more for jitter."""
+    """At least as many voxels as a block reaches beyond a centre in it."""
     return block_extent(n_centres) - REACH + 1
 
 

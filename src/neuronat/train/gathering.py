@@ -61,7 +61,7 @@ def pack_protocol_scan(scan: ProtocolScan, sources: Mapping[str, LabelScheme], m
     if not labels and BRAIN not in sources:
         raise LabelError(f"{scan.name}: has no label map of {', '.join(sources)}; leave it out or add one")
     maps = {
-        name: labels_to_working(found.ids, prepared.grid)[prepared.box].astype(np.int16)
+        name: _packed_ids(labels_to_working(found.ids, prepared.grid)[prepared.box], found.scheme)
         for name, found in labels.items()
     }
     if BRAIN in sources:
@@ -100,7 +100,7 @@ def pack_head(path: Path, scheme: LabelScheme, *, is_cropped: bool) -> PackedVol
     labels = read_label_map(path, scheme)
     i, j, k = labels.ids.shape
     grid = plan_grid(labels.affine, (i, j, k))
-    ids = labels_to_working(labels.ids, grid).astype(np.int16)
+    ids = _packed_ids(labels_to_working(labels.ids, grid), scheme)
     mask = mask_to_working(brain_of(labels.ids), grid)
     box = crop_box(mask) if is_cropped else (slice(None), slice(None), slice(None))
     ids, mask = np.ascontiguousarray(ids[box]), np.ascontiguousarray(mask[box])
@@ -114,7 +114,9 @@ def pack_head(path: Path, scheme: LabelScheme, *, is_cropped: bool) -> PackedVol
     )
 
 
-def _ageing(maps: Mapping[str, NDArray[np.int16]], schemes: Mapping[str, LabelScheme]) -> NDArray[np.float16] | None:
+def _ageing(
+    maps: Mapping[str, NDArray[np.signedinteger]], schemes: Mapping[str, LabelScheme]
+) -> NDArray[np.float16] | None:
     """Ageing fields where a label map names the ventricles; sulci are other fluid, if a map knows it."""
     for protocol, ids in maps.items():
         names = schemes[protocol].name_of
@@ -123,6 +125,11 @@ def _ageing(maps: Mapping[str, NDArray[np.int16]], schemes: Mapping[str, LabelSc
             fluid = maps["tissue"] == 1 if "tissue" in maps else ids == 24
             return ageing_fields(ventricles, fluid & ~ventricles & (ids < FIRST_OUTSIDE))
     return None
+
+
+def _packed_ids(ids: NDArray[np.int32], scheme: LabelScheme) -> NDArray[np.signedinteger]:
+    """Return ids in the type that holds those of the scheme in the least memory."""
+    return ids.astype(np.int16) if max(scheme.ids) <= np.iinfo(np.int16).max else ids
 
 
 def _extended(coordinates: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float16]:

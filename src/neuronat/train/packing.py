@@ -12,6 +12,7 @@ from neuronat.labels.scheme import LabelScheme
 from neuronat.prepare.conform import labels_to_working
 from neuronat.prepare.scan import prepare_scan
 from neuronat.record import stem_of
+from neuronat.space.affine import is_same_grid
 from neuronat.space.files import read_label_map, read_mask, read_volume
 from neuronat.space.volume import Volume
 from neuronat.train.protocols import matching_paths
@@ -154,6 +155,6 @@ def read_labelled_scan(
         (scan.mask.name, mask.affine, mask.values.shape),
         (scan.labels.name, labels.affine, labels.ids.shape),
     ):
-        if shape != volume.values.shape or not np.allclose(affine, volume.affine, atol=1e-3):
+        if not is_same_grid((shape, affine), (volume.values.shape, volume.affine)):
             raise GridError(f"{name}: not on the grid of {scan.scan.name}; resample it to that grid first")
     return volume, mask.values > 0, labels.ids

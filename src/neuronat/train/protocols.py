@@ -42,7 +42,7 @@ class ProtocolScan:
     maps: Mapping[str, tuple[Path, ...]]
 
 
-def find_protocol_maps(folder: Path, stem: str) -> dict[str, tuple[Path, ...]]:
+def find_protocol_maps(folder: Path, stem: str, others: Iterable[str] = ()) -> dict[str, tuple[Path, ...]]:
     """Find the label maps of one scan in a folder.
 
     Parameters
@@ -51,6 +51,8 @@ def find_protocol_maps(folder: Path, stem: str) -> dict[str, tuple[Path, ...]]:
         Looked through without its subfolders.
     stem : str
         What the names of the scan's files share (`record.stem_of`).
+    others : iterable of str
+        Stems of other scans: what could be of one with a longer stem is its own.
 
     Returns
     -------
@@ -71,9 +73,11 @@ def find_protocol_maps(folder: Path, stem: str) -> dict[str, tuple[Path, ...]]:
     and `c3` before the name, MALP-EM `_MALPEM` and `_MALPEM_tissues`.
     """
     candidates: dict[str, dict[int, list[Path]]] = {}
+    longer = [other for other in others if len(other) > len(stem) and other.startswith(stem)]
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.endswith(IMAGE_ENDINGS):
-            for protocol, rank in _claims(EXTENSIONS.sub("", path.name), stem):
+        base = EXTENSIONS.sub("", path.name)
+        if path.name.endswith(IMAGE_ENDINGS) and not any(any(_claims(base, other)) for other in longer):
+            for protocol, rank in _claims(base, stem):
                 candidates.setdefault(protocol, {}).setdefault(rank, []).append(path)
     found = {}
     for protocol, by_rank in sorted(candidates.items()):
@@ -151,12 +155,11 @@ def find_protocol_scans(folder: Path, *, scans: str, label_folders: Sequence[Pat
     paths = matching_paths(folder, scans)
     if not paths:
         raise MissingInputError(f"{shown_name(folder)}: no scans match {scans}; check the pattern")
-    found = []
-    for path in paths:
-        stem = stem_of(path)
+    found, stems = [], [stem_of(path) for path in paths]
+    for path, stem in zip(paths, stems, strict=True):
         maps: dict[str, tuple[Path, ...]] = {}
         for place in dict.fromkeys((path.parent, *label_folders)):
-            for protocol, files in find_protocol_maps(place, stem).items():
+            for protocol, files in find_protocol_maps(place, stem, stems).items():
                 if protocol in maps:
                     listed = f"{shown_name(maps[protocol][0])} and {shown_name(files[0])}"
                     raise UsageError(f"{stem}: {protocol} is in two folders ({listed}); keep one")

@@ -86,6 +86,9 @@ def foreground_of(scan: PackedScan) -> PackedScan:
 
 def shown_values(labels: NDArray[np.integer]) -> set[int]:
     """List the ids or classes, at least 0, of which a label map teaches something; a few voxels are a slip."""
+    if labels.dtype.itemsize > 2:  # ids so large that a count of each would take gigabytes
+        values, counts = np.unique(labels, return_counts=True)
+        return set(values[counts >= SHOWN_FROM_VOX].tolist())
     return set(np.flatnonzero(np.bincount(labels.ravel()) >= SHOWN_FROM_VOX).tolist())
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neuronat.errors import ConfigError, GridError, LabelError, UnusableInputError
 from neuronat.labels.scheme import LabelScheme, load_scheme
+from neuronat.space.affine import is_same_grid
 from neuronat.space.files import read_label_map, read_volume
 from neuronat.space.loading import naming
 from neuronat.space.scan import ReadOptions
@@ -19,8 +20,6 @@ from neuronat.space.volume import LabelMap, Volume
 from neuronat.train.protocols import ProtocolScan
 
 __all__ = ["Protocol", "check_training_set", "load_protocols", "read_labels", "require_taught"]
-
-GRID_TOLERANCE_MM = 1e-3
 
 
 @dataclass(frozen=True)
@@ -217,5 +216,5 @@ def _most_probable(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.int32]:
 
 def _require_grid(name: str, shape: tuple[int, ...], affine: NDArray[np.float64], grid: Volume, scan_name: str) -> None:
     """Raise GridError unless an image has the shape and the affine of the scan."""
-    if shape != grid.values.shape or not np.allclose(affine, grid.affine, atol=GRID_TOLERANCE_MM):
+    if not is_same_grid((shape, affine), (grid.values.shape, grid.affine)):
         raise GridError(f"{name}: not on the grid of {scan_name}; resample it to that grid first")

@@ -43,13 +43,13 @@ class PackedVolume:
     """One head, or brain, on the working grid (1 mm, RAS).
 
     `grey` (I, J, K) uint8 in steps of 0.01, or none for a label map without a scan; `maps` from the name of a source
-    to (I, J, K) int16 ids; `mask` (I, J, K) bool, the brain; `ageing` (6, I/2, J/2, K/2) float16 of
+    to (I, J, K) int16 or int32 ids; `mask` (I, J, K) bool, the brain; `ageing` (6, I/2, J/2, K/2) float16 of
     `synth.ageing`, or none; `coordinates` (6, I, J, K) float16 of the brain, or none.
     """
 
     name: str
     mask: NDArray[np.bool_]
-    maps: Mapping[str, NDArray[np.int16]]
+    maps: Mapping[str, NDArray[np.signedinteger]]
     grey: NDArray[np.uint8] | None = None
     ageing: NDArray[np.float16] | None = None
     coordinates: NDArray[np.float16] | None = None
