@@ -87,6 +87,8 @@ def test_paths_are_relative_to_the_recipe_and_know_the_data_folder(tmp_path, mon
     monkeypatch.setenv("NEURONAT_DATA", str(tmp_path / "scans"))
     assert resolved_path("${NEURONAT_DATA}/malc", recipe) == tmp_path / "scans" / "malc"
     monkeypatch.delenv("NEURONAT_DATA")
+    with pytest.raises(ConfigError, match="needs the environment variable MY_SCANS; set it"):
+        resolved_path("${MY_SCANS}/malc", tmp_path / "recipe.toml")
     with pytest.raises(ConfigError, match="needs the environment variable NEURONAT_DATA"):
         resolved_path("${NEURONAT_DATA}/malc", recipe)
 

@@ -1,10 +1,11 @@
 """The TOML file that describes one training: read, checked, and turned into frozen configurations.
 
 A table of the file is one configuration; a key it does not know, a missing key, or a value out of range is a
-ConfigError before any scan is read. `${NEURONAT_DATA}` in a path stands for that environment variable.
+ConfigError before any scan is read. `${NAME}` in a path stands for that environment variable.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
@@ -30,6 +31,8 @@ __all__ = [
     "read_recipe",
     "resolved_path",
 ]
+
+VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,12 +224,12 @@ def read_recipe(path: Path, *changes: Mapping[str, Any]) -> Recipe | WholeRecipe
 
 
 def resolved_path(text: str, beside: Path) -> Path:
-    """Turn a path of a recipe into a real one: `${NEURONAT_DATA}` filled in, relative to the file `beside`."""
-    if "${NEURONAT_DATA}" in text:
-        root = os.environ.get("NEURONAT_DATA")
+    """Turn a path of a recipe into a real one: variables such as `${NEURONAT_DATA}` filled in, relative to `beside`."""
+    for name in VARIABLE.findall(text):
+        root = os.environ.get(name)
         if not root:
-            raise ConfigError(f"{beside.name}: {text} needs the environment variable NEURONAT_DATA; set it")
-        text = text.replace("${NEURONAT_DATA}", str(Path(root).resolve()))
+            raise ConfigError(f"{beside.name}: {text} needs the environment variable {name}; set it")
+        text = text.replace(f"${{{name}}}", str(Path(root).resolve()))
     return (beside.parent / text).resolve()
 
 

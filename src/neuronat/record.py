@@ -24,6 +24,7 @@ __all__ = [
     "LONGEST_NAME",
     "Marker",
     "broken_outputs",
+    "counted",
     "differences",
     "is_telling",
     "make_folder",
@@ -47,6 +48,21 @@ LONGEST_NAME = 150
 EXTENSIONS = re.compile(r"(\.nii|\.mgh|\.hdr|\.img)(\.gz)?$|\.mgz$|\.dcm$|\.zip$", re.IGNORECASE)
 ENTITY = re.compile(r"([a-zA-Z]+)-([0-9a-zA-Z+]+)")
 DERIVATIVE_ENTITIES = frozenset({"desc", "space", "res", "den", "seg", "label", "atlas"})
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with what it counts, which takes an s where it is not one.
+
+    Notes
+    -----
+    Source: ours.
+
+    Examples
+    --------
+    >>> counted(1, "scan"), counted(0, "scan")
+    ('1 scan', '0 scans')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def shown_name(path: Path) -> str:

@@ -162,7 +162,7 @@ def test_quiet_shows_what_went_wrong_by_its_state_and_never_by_its_name(command:
     group = command("bids", source, tmp_path / "out", "group", "--quiet")
     assert [line.split(";")[0] for line in group.stderr.splitlines()] == [
         "3 scans: 2 done, 1 failed",
-        "warning: 1 scans have no result",
+        "warning: without a result: 1 scan",
     ]
 
 
@@ -185,7 +185,7 @@ def test_row_54_subjects_unknown_named_twice_or_without_a_t1w(command: Run, fini
     assert (unknown.exit_code, unknown.stderr.count("\n")) == (2, 1)
     assert "sub-1: not in the data set; near are sub-01" in unknown.stderr
     twice = command("bids", data_set, out, "participant", "--participant-label", "01", "sub-01")
-    assert (twice.exit_code, twice.stderr.splitlines()[0].startswith("1 scans; ")) == (0, True), twice.stderr
+    assert (twice.exit_code, twice.stderr.splitlines()[0].startswith("1 scan; ")) == (0, True), twice.stderr
     without = command("bids", data_set, out, "participant", "--participant-label", "01", "03")
     assert without.exit_code == 1
     assert "sub-03: failed, no T1w image that fits the filters; check the data set" in without.stderr
@@ -223,7 +223,7 @@ def test_group_collects_tables_and_a_page(command: Run, finished, data_set: Path
     shutil.copytree(finished[0], out)
     done = command("bids", data_set, out, "group")
     assert done.exit_code == 0, done.stderr
-    assert "warning: 1 scans have no result; failures.tsv names them" in done.stderr
+    assert "warning: without a result: 1 scan; failures.tsv names them" in done.stderr
     volumes = [line.split("\t") for line in (out / "group_seg-deepnat25_volumes.tsv").read_text().splitlines()]
     assert [line[0] for line in volumes] == ["scan"] + [
         f"{Path(name).parent}/{Path(name).name.removesuffix('_T1w.nii.gz')}" for name in SCANS[:3]

@@ -108,3 +108,10 @@ def test_what_is_no_table_is_named(run, tmp_path, dice):
         assert complaint in done.stderr
         assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_table_is_not_written_over(run, tmp_path: Path):
+    (tmp_path / "a.tsv").write_text("scan\n")
+    done = run("compare", tmp_path / "a.tsv", tmp_path / "b.tsv", "-o", tmp_path / "a.tsv")
+    assert done.exit_code == 2
+    assert done.stderr == "neuronat: a.tsv: is one of the tables; name a folder for what comes out\n"

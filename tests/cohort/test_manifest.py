@@ -1,10 +1,11 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from neuronat.cohort.entry import Selection, parse_part
-from neuronat.cohort.manifest import find_cohort, write_manifest_text
+from neuronat.cohort.manifest import find_cohort, require_other_folder, write_manifest_text
 from neuronat.errors import ConfigError, MissingInputError, UsageError
 
 
@@ -135,3 +136,25 @@ def test_the_manifest_names_no_place_of_this_machine(tmp_path: Path):
     touch(tmp_path / "in" / "a" / "b.nii")
     text = write_manifest_text(find_cohort(tmp_path / "in", tmp_path / "out", Selection()))
     assert text == "folder\tstem\na\tb\n"
+
+
+@pytest.mark.parametrize("place", ["sub-01", "sub-01/ses-a/out", "sourcedata/x"])
+def test_results_do_not_go_among_raw_data(tmp_path: Path, place: str):
+    (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.8.0"}')
+    (tmp_path / "sub-01" / "anat").mkdir(parents=True)
+    with pytest.raises(UsageError, match="lies among the raw data; choose another folder"):
+        require_other_folder(tmp_path, tmp_path / place)
+    require_other_folder(tmp_path, tmp_path / "derivatives" / "neuronat")
+
+
+def test_a_dicom_folder_called_after_its_patient_is_refused_without_the_name(dicom_writer, phantom, tmp_path: Path):
+    values = np.rint(phantom[0].values[:, :, :3]).astype(np.int16)
+    dicom_writer(tmp_path / "Winterbottom_mprage", values, np.diag([-1.0, 1.0, 1.0, 1.0]))
+    (tmp_path / "list.txt").write_text("Winterbottom_mprage\n")
+    with pytest.raises(UsageError, match=r"^list\.txt, line 1: a DICOM folder is called after its patient") as refused:
+        find_cohort(tmp_path / "list.txt", tmp_path / "out", Selection())
+    assert "winterbottom" not in str(refused.value).lower()
+    (tmp_path / "Winterbottom_mprage").rename(tmp_path / "visit1")
+    (tmp_path / "list.txt").write_text("visit1\n")
+    (entry,) = find_cohort(tmp_path / "list.txt", tmp_path / "out", Selection()).entries
+    assert entry.key == "visit1"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neuronat.errors import UnavailableError, UnusableInputError, UsageError
-from neuronat.space.dicom import choose_series, converted, require_neutral_name
+from neuronat.space.dicom import _only_image, choose_series, converted, require_neutral_name
 from neuronat.space.series import list_series
 
 AFFINE = np.diag([-1.0, 2.0, 3.0, 1.0])
@@ -125,3 +125,24 @@ def test_without_dcm2niix_one_line_says_what_to_install(session: Path, monkeypat
     monkeypatch.setitem(sys.modules, "dcm2niix", None)
     with pytest.raises(UnavailableError, match=r"session: .*extra `dicom`"), converted(choice, session):
         pass
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["scan.nii", "scan_ph.nii"], None),
+        (["scan_e1.nii", "scan_e2.nii"], "became 2 images.*: one per echo; convert it with dcm2niix, and give one"),
+        (["scan.nii", "scana.nii"], "became 2 images.*; export it again, or convert it with dcm2niix"),
+        ([], "became 0 images"),
+    ],
+)
+def test_of_a_series_with_phases_the_magnitude_is_taken_and_echoes_are_named(
+    tmp_path: Path, names: list[str], said: str
+):
+    for name in names:
+        (tmp_path / name).touch()
+    if said is None:
+        assert _only_image(tmp_path, (), force=False).name == "scan.nii"
+    else:
+        with pytest.raises(UnusableInputError, match=said):
+            _only_image(tmp_path, (), force=False)

@@ -168,6 +168,18 @@ def test_fewer_than_32_voxels_are_too_few_however_large_they_are(tmp_path, grey)
     assert read_volume(tmp_path / "few32.nii").warnings == ()
 
 
+@pytest.mark.parametrize(("n_slices", "is_enough"), [(20, True), (24, True), (19, False), (15, False)])
+def test_thick_slices_may_be_few_where_they_show_most_of_a_brain(tmp_path, grey, n_slices, is_enough):
+    thick = 6.0 if n_slices > 15 else 7.0
+    path = tmp_path / "thick.nii"
+    nibabel.save(nibabel.Nifti1Image(grey[:, :, :n_slices], np.diag([-4.0, 4.0, thick, 1.0])), path)
+    if is_enough:
+        assert [line[:12] for line in read_volume(path).warnings] == ["thick slices"]
+    else:
+        with pytest.raises(UnusableInputError, match="field of view too small for a brain"):
+            read_volume(path)
+
+
 def test_without_its_flag_an_mgh_file_lies_as_freesurfer_puts_it():
     # FreeSurfer: 1 mm, voxel (I/2, J/2, K/2) in the world's origin; i to the left, j down, k to the front
     affine = default_mgh_affine((40, 44, 52, 1))

@@ -6,7 +6,7 @@ from neuronat.errors import LabelError, UnusableInputError
 from neuronat.labels import load_scheme
 from neuronat.space.files import read_label_map, read_mask, read_volume
 from neuronat.space.scan import ReadOptions
-from neuronat.space.voxels import count_ids, inside_mask, is_label_like, largest_part, mend, whole_ids
+from neuronat.space.voxels import count_ids, grey_values, inside_mask, is_label_like, largest_part, mend, whole_ids
 
 SCHEME = load_scheme("deepnat25")
 
@@ -47,7 +47,7 @@ def test_large_unsigned_numbers_are_kept(nifti, grey):
 
 
 def test_a_scaling_beyond_float32_is_refused(nifti):
-    with pytest.raises(UnusableInputError, match="not a number or infinite"):
+    with pytest.raises(UnusableInputError, match="too large for 32-bit floats"):
         read_volume(nifti(scl_slope=3e38))
 
 
@@ -283,3 +283,13 @@ def test_the_largest_part_hangs_together_by_faces():
     expected[4, 5, 3:7] = True
     np.testing.assert_array_equal(largest_part(mask), expected)
     np.testing.assert_array_equal(largest_part(np.zeros_like(mask)), np.zeros_like(mask))
+
+
+def test_numbers_too_large_for_single_precision_are_said_to_be_so():
+    stored = np.full((3, 3, 3), 1e300)
+    for values, slope in ((stored, 1.0), (np.full((3, 3, 3), 30000, np.int16), 1e35)):
+        with pytest.raises(UnusableInputError, match="too large for 32-bit floats; divide them by a constant"):
+            grey_values(values, slope, inter=0.0)
+    stored = np.zeros((3, 3, 3))
+    stored[1, 1, 1] = np.inf
+    assert np.isinf(grey_values(stored, 1.0, inter=0.0)).sum() == 1

@@ -34,11 +34,14 @@ def command(tables: tuple[Path, ...], out: Path, correction: str) -> None:
     tests.tsv (Wilcoxon's signed-rank tests, over the scans' mean Dice and per structure,
     corrected for their number) and box plots as PNG, PDF and SVG.
     """
+    from neuronat.errors import UsageError
     from neuronat.measure.compare import join_scores, summarize
     from neuronat.measure.digest import comparison_page, significance_table, summary_table
     from neuronat.measure.significance import compare_methods
-    from neuronat.record import make_folder, write_text
+    from neuronat.record import counted, make_folder, shown_name, write_text
 
+    if out.resolve() in {table.resolve() for table in tables}:
+        raise UsageError(f"{shown_name(out)}: is one of the tables; name a folder for what comes out")
     comparison = join_scores(_read_tables(tables))
     make_folder(out)
     summaries, tests = summarize(comparison), compare_methods(comparison, correction=correction)
@@ -49,7 +52,7 @@ def command(tables: tuple[Path, ...], out: Path, correction: str) -> None:
     write_text(out / "tests.tsv", significance_table(tests, correction=correction))
     write_text(out / "summary.md", comparison_page(comparison, summaries, tests, correction=correction))
     means = ", ".join(f"{s.method} {s.mean:.3f}" for s in summaries if s.index is None and s.metric == "dice")
-    click.echo(f"{out}: {len(comparison.scans)} scans, mean Dice {means}; read {out / 'summary.md'}")
+    click.echo(f"{out}: {counted(len(comparison.scans), 'scan')}, mean Dice {means}; read {out / 'summary.md'}")
 
 
 def _read_tables(tables: Sequence[Path]) -> "Mapping[str, Sequence[StructureScore]]":

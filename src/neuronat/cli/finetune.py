@@ -54,7 +54,9 @@ __all__ = ["command"]
     default=None,
     help="As many steps as fit in; measuring on held-out scans comes on top. [default: 60, with --iterations no limit]",
 )
-@click.option("--iterations", type=int, default=0, help="So many steps instead, whatever the machine.")
+@click.option(
+    "--iterations", type=click.IntRange(min=1), default=None, help="So many steps instead, whatever the machine."
+)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint, if there is one.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of all that is drawn by chance.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<number>.")
@@ -83,7 +85,8 @@ def command(
     from neuronat.pipeline.finetune import finetune, work_folder
     from neuronat.pipeline.finetune_settings import FinetuneConfig
 
-    config = FinetuneConfig(**options | {"merged_from": _pairs(options["merged_from"])})
+    given = {"merged_from": _pairs(options["merged_from"]), "iterations": options["iterations"] or 0}
+    config = FinetuneConfig(**options | given)
     limit_threads(threads)
     if max_minutes is None:
         max_minutes = math.inf if config.iterations else 60.0

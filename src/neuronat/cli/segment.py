@@ -53,7 +53,7 @@ def command(
 def report(outcome: "Outcome", out: Path, *, as_json: bool, quiet: bool) -> None:
     """Say in one line what became of a scan, and one per warning."""
     from neuronat.cli.failures import failure_message
-    from neuronat.record import shown_name
+    from neuronat.record import counted, shown_name
 
     if outcome.failure is not None:
         click.echo(f"neuronat: {failure_message(outcome.failure)}", err=True)
@@ -73,7 +73,7 @@ def report(outcome: "Outcome", out: Path, *, as_json: bool, quiet: bool) -> None
     for protocol, volumes in outcome.result.volumes.items():
         n_structures = sum(1 for volume in volumes if volume.n_voxels)
         where = out / f"{outcome.stem}_seg-{protocol}_dseg"
-        click.echo(f"{outcome.stem}: {n_structures} structures in {outcome.duration_s:.0f} s, {where}.*")
+        click.echo(f"{outcome.stem}: {counted(n_structures, 'structure')} in {outcome.duration_s:.0f} s, {where}.*")
 
 
 def describe(outcome: "Outcome") -> dict[str, Any]:

@@ -30,6 +30,7 @@ def command(context: click.Context, out: Path, verify: bool, as_json: bool) -> N
     """
     from neuronat.cohort.entry import FAILED_STATES
     from neuronat.cohort.ledger import read_rows
+    from neuronat.record import counted
 
     counts: Counter[str] = Counter()
     rows: list[Row] = []
@@ -47,7 +48,8 @@ def command(context: click.Context, out: Path, verify: bool, as_json: bool) -> N
         report = {"counts": dict(sorted(counts.items())), "exit_code": code, "scans": scans}
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))
         context.exit(code)
-    click.echo(f"{counts.total()} scans: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items())))
+    listed = ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
+    click.echo(f"{counted(counts.total(), 'scan')}: {listed}")
     for row in rows:
         click.echo(f"{row.key}: {row.state}" + (f", {row.message}" if row.message else ""))
     if n_problems > MOST_NAMED:

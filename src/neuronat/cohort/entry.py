@@ -84,6 +84,7 @@ class Gap:
     stem: str
     message: str
     is_failure: bool
+    code: int = 66
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from neuronat.cohort.page import GroupContent, write_page
 from neuronat.cohort.progress import Say
 from neuronat.cohort.tables import gather_volumes, write_failures, write_status, write_volumes
 from neuronat.errors import BusyError, MissingInputError
-from neuronat.record import make_folder, shown_name
+from neuronat.record import counted, make_folder, shown_name
 
 __all__ = ["collect_group"]
 
@@ -76,9 +76,9 @@ def _collect(out: Path, rows: Sequence[Row], say: Say, *, require_all: bool) -> 
     counts = Counter(row.state for row in rows)
     listed = ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
     n_without = sum(n for state, n in counts.items() if state not in ("done", "skipped"))
-    say(f"{len(rows)} scans: {listed}; {len(outliers)} with unusual volumes; tables in {out}", n_without > 0)
+    say(f"{counted(len(rows), 'scan')}: {listed}; {len(outliers)} with unusual volumes; tables in {out}", n_without > 0)
     if n_without:
-        say(f"warning: {n_without} scans have no result; failures.tsv names them", True)
+        say(f"warning: without a result: {counted(n_without, 'scan')}; failures.tsv names them", True)
     is_whole = _write_page(out, GroupContent(rows=rows, tables=tables, outliers=outliers), say)
     return 0 if is_whole and not (require_all and n_without) else SOME_FAILED
 

@@ -5,6 +5,7 @@ Results mirror the source: the scan `IN/a/b/c.nii.gz` gets the folder `OUT/a/b`.
 
 import csv
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -13,11 +14,16 @@ from neuronat.cohort.bids import find_bids_scans, is_bids
 from neuronat.cohort.entry import Cohort, Entry, Gap, Selection, readable
 from neuronat.errors import MissingInputError, UsageError
 from neuronat.record import shown_name
+from neuronat.space.dicom import require_neutral_name
+from neuronat.space.loading import naming
+from neuronat.space.series import first_series
 from neuronat.space.source import IMAGE_ENDINGS
 
 __all__ = ["find_cohort", "require_other_folder", "write_manifest_text"]
 
 NO_SCANS = ("_mask", "_dseg", "_probseg")
+RAW = re.compile(r"sub-.*|sourcedata|code|stimuli")
+"""Folders of a BIDS data set that results do not belong into."""
 
 
 def find_cohort(source: Path, out: Path, selection: Selection) -> Cohort:
@@ -66,8 +72,12 @@ def find_cohort(source: Path, out: Path, selection: Selection) -> Cohort:
 
 def require_other_folder(source: Path, out: Path) -> None:
     """Raise UsageError if the results, or the tables of a group, would go among the scans."""
-    if source.resolve() == out.resolve():
+    raw, place = source.resolve(), out.resolve()
+    if raw == place:
         raise UsageError(f"{shown_name(out)}: is the folder of the scans; choose another folder for the results")
+    is_inside = place.is_relative_to(raw) and raw.is_dir() and is_bids(raw)
+    if is_inside and RAW.fullmatch(place.relative_to(raw).parts[0]):
+        raise UsageError(f"{shown_name(out)}: lies among the raw data; choose another folder, as derivatives/neuronat")
 
 
 def write_manifest_text(cohort: Cohort) -> str:
@@ -98,8 +108,12 @@ def _in_list(path: Path) -> Iterator[Entry]:
             raise UsageError(f"{shown_name(path)}: line {number} names no scan; fill it in, or take the line out")
         if "\0" in scan + mask + folder:
             raise UsageError(f"{shown_name(path)}: line {number} holds a zero byte; save the list as plain text")
+        place = path.parent / scan
+        if place.is_dir():
+            with naming(Path(f"{shown_name(path)}, line {number}")):
+                require_neutral_name(place, first_series(place))
         yield Entry(
-            scan=path.parent / scan,
+            scan=place,
             folder=_inner_folder(folder, path),
             mask=path.parent / mask if mask not in ("", "n/a") else None,
         )
@@ -147,6 +161,7 @@ def _nameable(cohort: Cohort) -> Cohort:
             stem=readable(entry.stem),
             message="its name is not UTF-8; rename it",
             is_failure=True,
+            code=UsageError.exit_code,
         )
         for entry in cohort.entries
         if entry.key != readable(entry.key)
@@ -175,6 +190,7 @@ def _distinct(cohort: Cohort) -> Cohort:
             stem=group[0].stem,
             message=f"{', '.join(entry.scan.name for entry in group)} would share their results; keep one of them",
             is_failure=True,
+            code=UsageError.exit_code,
         )
         for group in clashes.values()
     ]

@@ -1,9 +1,11 @@
 """Lines for people about a run: one per scan, with counts, rate and time left; and one at the end."""
 
+from collections import Counter
 from collections.abc import Callable
 
 from neuronat.cohort.entry import FAILED_STATES, Row
 from neuronat.cohort.run import Tally
+from neuronat.record import counted
 
 __all__ = ["Say", "duration_text", "final_line", "progress_line"]
 
@@ -31,15 +33,15 @@ def progress_line(row: Row, tally: Tally, *, elapsed_s: float) -> str:
     text = f"[{tally.n_seen}/{tally.n_scans}] {row.stem}: {row.state}{took}{''.join(f', {part}' for part in parts)}"
     n_worked = tally.n_seen - tally.counts["already done"]
     n_left = tally.n_scans - tally.n_seen
-    if n_worked and n_left and elapsed_s > 0:
+    if n_worked and n_left and elapsed_s > 0 and row.state != "stopped":
         rate_s = n_worked / elapsed_s
         text += f"; {60 * rate_s:.1f} scans per minute, {duration_text(n_left / rate_s)} left"
     n_failed = sum(tally.counts[state] for state in FAILED_STATES)
     return f"{text}; {n_failed} failed" if n_failed else text
 
 
-def final_line(tally: Tally, elapsed_s: float) -> str:
-    """Say how a run ended.
+def final_line(tally: Tally, elapsed_s: float, n_gaps: int = 0) -> str:
+    """Say how a run ended; `n_gaps` failed before it began.
 
     Notes
     -----
@@ -52,10 +54,12 @@ def final_line(tally: Tally, elapsed_s: float) -> str:
     >>> final_line(tally, 7300)
     '4 scans in 2.0 h: 3 done, 1 failed'
     """
-    counts = ", ".join(f"{n} {state}" for state, n in sorted(tally.counts.items()))
+    found = tally.counts + Counter(failed=n_gaps)
+    counts = ", ".join(f"{n} {state}" for state, n in sorted(found.items()))
     unseen = tally.n_scans - tally.n_seen
     rest = f", {unseen} not begun" if unseen else ""
-    return f"{tally.n_scans} scans in {duration_text(elapsed_s)}: {counts or 'nothing done'}{rest}"
+    scans = counted(tally.n_scans + n_gaps, "scan")
+    return f"{scans} in {duration_text(elapsed_s)}: {counts or 'nothing done'}{rest}"
 
 
 def duration_text(seconds: float) -> str:

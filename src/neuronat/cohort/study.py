@@ -24,7 +24,7 @@ from neuronat.pipeline.device import choose_device, device_names
 from neuronat.pipeline.memory import TILES
 from neuronat.pipeline.outputs import require_same_tables, tidied
 from neuronat.pipeline.settings import SegmentConfig
-from neuronat.record import make_folder, shown_name
+from neuronat.record import counted, make_folder, shown_name
 
 __all__ = ["StudyConfig", "run_participants"]
 
@@ -95,7 +95,7 @@ def run_participants(source: Path, out: Path, config: StudyConfig, say: Say) -> 
         sizes = _sizes(cohort, machine, config)
         job = replace(job, config=replace(job.config, n_threads=sizes.n_threads, tile_vox=sizes.tile_vox))
         _prepare_folder(cohort, source, out, job)
-    say(f"{len(cohort.entries)} scans; {describe_sizes(sizes, machine)}", False)
+    say(f"{counted(len(cohort.entries), 'scan')}; {describe_sizes(sizes, machine)}", False)
     if is_serial and len(cohort.entries) > 1:
         several = "pip install 'neuronat[cohort]' for several at once"
         say(f"dask is not installed, so one scan follows the other; {several}", False)
@@ -113,8 +113,9 @@ def run_participants(source: Path, out: Path, config: StudyConfig, say: Say) -> 
         tally = run_cohort(cohort.entries, job, engine, config.rules, report)
     if tally.ended:
         say(tally.ended, True)
-    say(final_line(tally, time.monotonic() - begun_s), bool(tally.codes))
-    return exit_code(tally, sum(gap.is_failure for gap in cohort.gaps))
+    n_gaps = sum(gap.is_failure for gap in cohort.gaps)
+    say(final_line(tally, time.monotonic() - begun_s, n_gaps), bool(tally.codes or n_gaps))
+    return exit_code(tally, n_gaps)
 
 
 def _check(cohort: Cohort, out: Path, config: StudyConfig) -> tuple[Machine, Job]:
@@ -169,4 +170,4 @@ def _prepare_folder(cohort: Cohort, source: Path, out: Path, job: Job) -> None:
         failure_path(out, subject, subject).unlink(missing_ok=True)
     for gap in cohort.gaps:
         state = "failed" if gap.is_failure else "skipped"
-        write_failure(out, Row(folder=gap.folder, stem=gap.stem, state=state, code=66, message=gap.message))
+        write_failure(out, Row(folder=gap.folder, stem=gap.stem, state=state, code=gap.code, message=gap.message))

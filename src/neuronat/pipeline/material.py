@@ -4,14 +4,22 @@ import csv
 from pathlib import Path
 
 from neuronat.config import Recipe, resolved_path
-from neuronat.errors import ConfigError, MissingInputError
-from neuronat.labels.scheme import load_scheme
+from neuronat.errors import ConfigError, LabelError, MissingInputError
+from neuronat.labels.scheme import LabelScheme, load_scheme
 from neuronat.pipeline.settings import Progress
 from neuronat.record import write_text
 from neuronat.train.packing import find_labelled_scans, pack_scan
 from neuronat.train.scans import PackedScan, read_packed, write_packed
 
-__all__ = ["copies_among", "glob_place", "held_out_names", "pack_scans", "packed_scans", "require_other_names"]
+__all__ = [
+    "copies_among",
+    "glob_place",
+    "held_out_names",
+    "named_scheme",
+    "pack_scans",
+    "packed_scans",
+    "require_other_names",
+]
 
 INDEX = "scans.tsv"
 
@@ -57,7 +65,7 @@ def packed_scans(recipe: Recipe, path: Path, progress: Progress) -> tuple[list[P
 
 def pack_scans(recipe: Recipe, path: Path, progress: Progress) -> None:
     """Prepare all scans of a recipe; the index is written last, so that a packed folder is whole or not there."""
-    data, scheme, protocol = recipe.data, load_scheme(recipe.data.scheme), load_scheme(recipe.protocol)
+    data, scheme, protocol = recipe.data, named_scheme(recipe.data.scheme, path), named_scheme(recipe.protocol, path)
     packed = resolved_path(data.packed, path)
     places = [(resolved_path(data.folder, path), data.scans)]
     places += [glob_place(resolved_path(also, path)) for also in data.also]
@@ -75,6 +83,19 @@ def pack_scans(recipe: Recipe, path: Path, progress: Progress) -> None:
         progress(f"packing {scan.name}", index / len(files))
         write_packed(pack_scan(scan, scheme, protocol), packed)
     write_text(packed / INDEX, "".join(f"{scan.name}\n" for scan in files))
+
+
+def named_scheme(name: str, path: Path) -> LabelScheme:
+    """Load the scheme that a recipe names; ConfigError names the recipe where there is none.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    try:
+        return load_scheme(name)
+    except LabelError as error:
+        raise ConfigError(f"{path.name}: {error}") from error
 
 
 def held_out_names(folds: str, held_out: tuple[int, ...], path: Path, names: list[str]) -> set[str]:

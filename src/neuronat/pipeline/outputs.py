@@ -212,7 +212,11 @@ def _write_probabilities(result: Result, protocol: str, stage: Path, file_format
         n_channels=found.scheme.n_classes,
         space_code=result.space_code,
     )
-    write_json(stage / f"{name}.json", _sidecar(result, protocol) | {"LabelMap": list(found.scheme.names)})
+    about: dict[str, Any] = {"LabelMap": list(found.scheme.names)}
+    if found.answer.follows:
+        said = f"as the networks gave them; the label map was then made to agree with {found.answer.follows}"
+        about |= {"Description": f"probabilities {said}, so that it is not everywhere the most probable label"}
+    write_json(stage / f"{name}.json", _sidecar(result, protocol) | about)
 
 
 def _sidecar(result: Result, protocol: str) -> dict[str, Any]:

@@ -12,12 +12,12 @@ import torch
 from neuronat import __version__
 from neuronat.config import Recipe, WholeRecipe, read_recipe, resolved_path
 from neuronat.errors import ConfigError
-from neuronat.labels.scheme import LabelScheme, load_scheme
+from neuronat.labels.scheme import LabelScheme
 from neuronat.nets.card import Accuracy, ModelCard, StageSpec, TrainingRecord
 from neuronat.nets.deepnat import DeepNat, DeepNatConfig
 from neuronat.nets.store import Model, load_model, save_model
 from neuronat.pipeline.budget import Budget
-from neuronat.pipeline.material import packed_scans
+from neuronat.pipeline.material import named_scheme, packed_scans
 from neuronat.pipeline.settings import Progress
 from neuronat.pipeline.whole_training import train_whole
 from neuronat.record import write_text
@@ -71,7 +71,7 @@ def train_recipe(path: Path, budget: Budget, progress: Progress, *changes: Mappi
     recipe = read_recipe(path, *changes)
     if isinstance(recipe, WholeRecipe):
         return train_whole(recipe, path, budget, progress)
-    protocol, folder = load_scheme(recipe.protocol), _training_folder(recipe, path, resumes=budget.resume)
+    protocol, folder = named_scheme(recipe.protocol, path), _training_folder(recipe, path, resumes=budget.resume)
     with budget.team.first_goes_ahead():
         training, held_out = packed_scans(recipe, path, progress)
     n_scans, unseen, networks = len(training), unseen_ids(training, protocol), dict[str, DeepNat]()

@@ -20,6 +20,8 @@ __all__ = ["Choice", "choose_series", "converted", "require_neutral_name"]
 MOST_S = 600
 OPTIONS = ("-b", "n", "-z", "n", "-f", "scan", "-w", "1", "-x", "n", "-g", "i", "-d", "0")
 FATAL = re.compile(r"missing|interslice|varies|gantry|tilt|slice (order|direction)|not stacked|incompatible", re.I)
+PARTS, ECHO = re.compile(r"_(ph|real|imaginary)\w*$"), re.compile(r"_e\d+\w*$")
+"""How dcm2niix ends the names of images that are not the magnitude, and of those of one echo of several."""
 COMMON_WORDS = frozenset({"anon", "anonymous", "anonymized", "phantom", "test", "patient", "subject", "volunteer"})
 
 
@@ -134,13 +136,15 @@ def converted(choice: Choice, folder: Path, *, force: bool = False) -> Iterator[
 def _only_image(target: Path, complaints: tuple[str, ...], *, force: bool) -> Path:
     """Return the image that dcm2niix made, if it made one of the whole series."""
     images = sorted(target.glob("*.nii"))
+    images = [image for image in images if not PARTS.search(image.stem)] or images  # magnitude, where that is there
     fatal = [line for line in complaints if FATAL.search(line)]
     if len(images) == 1 and (force or not fatal):
         return images[0]
     said = f" (dcm2niix: {(fatal or list(complaints))[0]})" if complaints else ""
-    raise UnusableInputError(
-        f"the series became {len(images)} images, where one whole volume was expected{said}; export it again"
-    )
+    what = f"the series became {len(images)} images, where one whole volume was expected{said}"
+    if len(images) > 1 and all(ECHO.search(image.stem) for image in images):
+        raise UnusableInputError(f"{what}: one per echo; convert it with dcm2niix, and give one of them or their mean")
+    raise UnusableInputError(f"{what}; export it again, or convert it with dcm2niix and give the image that is meant")
 
 
 def _run(source: Path, target: Path, secret: frozenset[str]) -> tuple[str, ...]:

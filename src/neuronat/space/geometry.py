@@ -17,8 +17,10 @@ __all__ = ["Forms", "Placement", "choose_affine", "default_mgh_affine", "grid_wa
 
 MOST_APART_MM = 1.0
 MOST_APART_DEGREES = 1.0
-LEAST_VOXELS = 32
+LEAST_VOXELS, LEAST_THICK_VOXELS = 32, 16
 LEAST_MM = 40.0
+BRAIN_MM = 120.0
+"""What shows most of a brain, however thick its slices are."""
 MOST_MM = 1000.0
 WIDE_MM = 256.0
 THICK_MM = 2.0
@@ -145,7 +147,8 @@ def grid_warnings(affine: NDArray[np.float64], shape: tuple[int, int, int], *, f
     if extents_mm.max() > MOST_MM:
         raise UnusableInputError(f"{seen} is more than a metre; repair the voxel size in the header")
     refusals, warnings = [], []
-    if min(shape) < LEAST_VOXELS or extents_mm.min() < LEAST_MM - 1e-3:
+    is_seen = np.array(shape) >= np.where(extents_mm >= BRAIN_MM, LEAST_THICK_VOXELS, LEAST_VOXELS)
+    if not is_seen.all() or extents_mm.min() < LEAST_MM - 1e-3:
         refusals.append(f"{seen}: field of view too small for a brain")
     if spacing.max() > MOST_THICK_MM:
         refusals.append(f"{seen}: slices thicker than {MOST_THICK_MM:g} mm hide most structures")

@@ -100,7 +100,9 @@ def parse_header(head: bytes) -> RawHeader:
             return _parse_nifti2(head, order)
     if len(head) >= 284 and head.startswith(b"\x00\x00\x00\x01") and struct.unpack_from(">i", head, 20)[0] < 256:
         return _parse_mgh(head)
-    raise UnusableInputError(f"is no NIfTI or MGZ image but {foreign_type(head)}; give a NIfTI or MGZ file")
+    found = foreign_type(head)
+    advice = "" if ";" in found else "; give a NIfTI or MGZ file"
+    raise UnusableInputError(f"is no NIfTI or MGZ image but {found}{advice}")
 
 
 def _parse_nifti1(head: bytes, order: str) -> RawHeader:

@@ -8,7 +8,7 @@ the name of the folder. Of free text, which operators fill in, only the words th
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ from neuronat.errors import MissingInputError, UnavailableError, UsageError
 from neuronat.record import shown_name
 from neuronat.space.contrast import told_contrast
 
-__all__ = ["Image", "Series", "dicom_files", "list_series"]
+__all__ = ["Image", "Series", "dicom_files", "first_series", "list_series"]
 
 MOST_FILES = 100_000
 LONGEST_WORD = 12
@@ -148,24 +148,50 @@ def list_series(folder: Path) -> tuple[Series, ...]:
     -----
     Source: ours; the words of the headers are those of the DICOM standard, part 3.
     """
-    try:
-        from pydicom import dcmread
-    except ImportError as error:
-        raise UnavailableError("DICOM folders need the extra `dicom`; pip install 'neuronat[dicom]'") from error
     found: dict[str, dict[str, Series]] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for path in dicom_files(folder):
-            try:
-                header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(TAGS))
-                part = _series(path, header)
-            except Exception:  # a reader of 30 years of vendors' files fails in every way that there is
-                continue
-            found.setdefault(part.uid, {}).setdefault(part.images[0].uid, part)
+    for part in _parts(folder, _reader()):
+        found.setdefault(part.uid, {}).setdefault(part.images[0].uid, part)
     if not found:
         raise MissingInputError("holds DICOM files, and none of them an image; give the folder of a scan")
     whole = (_joined(list(parts.values())) for parts in found.values())
     return tuple(sorted(whole, key=lambda series: (series.number or 0, series.uid)))
+
+
+def first_series(folder: Path) -> tuple[Series, ...]:
+    """Read the header of the first DICOM file below a folder alone, as a series of one image; nothing if there is none.
+
+    Raises
+    ------
+    UnavailableError
+        If the extra `dicom` is not installed, and there is such a file.
+
+    Notes
+    -----
+    Source: ours.
+    """
+    return tuple(islice(_parts(folder, _reader()), 1)) if next(dicom_files(folder), None) else ()
+
+
+def _reader() -> Callable[..., Any]:
+    """Return what reads the header of a DICOM file."""
+    try:
+        from pydicom import dcmread
+    except ImportError as error:
+        raise UnavailableError("DICOM folders need the extra `dicom`; pip install 'neuronat[dicom]'") from error
+    return dcmread
+
+
+def _parts(folder: Path, read: Callable[..., Any]) -> Iterator[Series]:
+    """Yield the DICOM files below a folder, each as a series of its own; files that cannot be read are left out."""
+    for path in dicom_files(folder):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                header = read(path, stop_before_pixels=True, force=True, specific_tags=list(TAGS))
+                part = _series(path, header)
+        except Exception:  # a reader of 30 years of vendors' files fails in every way that there is
+            continue
+        yield part
 
 
 def _is_dicom(path: Path) -> bool:

@@ -34,7 +34,17 @@ NEARLY_ZERO = 1e-6  # of the other value: what the 32-bit scaling of a header le
 
 
 def grey_values(stored: NDArray[Any], slope: float, *, inter: float) -> NDArray[np.float32]:
-    """Return `stored * slope + inter` as float32, computed in double precision, slice by slice."""
+    """Return `stored * slope + inter` as float32, computed in double precision, slice by slice.
+
+    Raises
+    ------
+    UnusableInputError
+        If finite numbers are too large for float32.
+
+    Notes
+    -----
+    Source: ours.
+    """
     values = np.empty(stored.shape, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         for k in range(stored.shape[2]):
@@ -42,6 +52,9 @@ def grey_values(stored: NDArray[Any], slope: float, *, inter: float) -> NDArray[
             if (slope, inter) != (1.0, 0.0):
                 plane = plane.astype(np.float64) * slope + inter
             values[:, :, k] = plane
+            is_infinite = np.isinf(values[:, :, k])
+            if is_infinite.any() and np.isfinite(stored[:, :, k][is_infinite]).any():
+                raise UnusableInputError("grey values are too large for 32-bit floats; divide them by a constant")
     return values
 
 
@@ -79,7 +92,7 @@ def mend(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
         return values, 0
     if n_broken >= MOST_BROKEN_SHARE * values.size:
         raise UnusableInputError(
-            f"{n_broken} of {values.size} voxels are not a number or infinite; convert the scan again"
+            f"{n_broken} of {values.size} voxels are not a number or infinite; put numbers there, 0 in the background"
         )
     places = np.argwhere(is_broken)
     around = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
