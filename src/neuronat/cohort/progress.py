@@ -40,7 +40,7 @@ def progress_line(row: Row, tally: Tally, *, elapsed_s: float) -> str:
     return f"{text}; {n_failed} failed" if n_failed else text
 
 
-def final_line(tally: Tally, elapsed_s: float, n_gaps: int = 0) -> str:
+def final_line(tally: Tally, elapsed_s: float, *, n_gaps: int = 0) -> str:
     """Say how a run ended; `n_gaps` failed before it began.
 
     Notes

@@ -114,7 +114,7 @@ def run_participants(source: Path, out: Path, config: StudyConfig, say: Say) -> 
     if tally.ended:
         say(tally.ended, True)
     n_gaps = sum(gap.is_failure for gap in cohort.gaps)
-    say(final_line(tally, time.monotonic() - begun_s, n_gaps), bool(tally.codes or n_gaps))
+    say(final_line(tally, time.monotonic() - begun_s, n_gaps=n_gaps), bool(tally.codes or n_gaps))
     return exit_code(tally, n_gaps)
 
 
