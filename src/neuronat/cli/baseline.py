@@ -60,7 +60,7 @@ __all__ = ["command"]
     show_default=True,
     help="Registration down to 2 mm, or to 1 mm, which takes dozens of times as long.",
 )
-@click.option("--threads", "n_threads", type=int, metavar="N", help="Cores to use. [default: all]")
+@click.option("--threads", "n_threads", type=click.IntRange(min=1), metavar="N", help="Cores to use. [default: all]")
 @click.option("--overwrite", is_flag=True, help="Replace results of another scan, other atlases or settings.")
 @reading_options
 @click.option("--quiet", is_flag=True, help="Show no progress.")

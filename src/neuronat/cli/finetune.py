@@ -60,7 +60,9 @@ __all__ = ["command"]
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint, if there is one.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of all that is drawn by chance.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<number>.")
-@click.option("--threads", type=int, default=None, help="Threads of the CPU; by default torch's own choice.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=None, help="Threads of the CPU; by default torch's own choice."
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(
     place: Path,

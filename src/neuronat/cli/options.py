@@ -31,7 +31,9 @@ READING = (
     click.option("--frame", type=int, metavar="K", help="Frame of a 4D image, counted from 0."),
     click.option("--use-form", type=click.Choice(("sform", "qform")), help="Which form to believe if they contradict."),
     click.option("--assume-orientation", metavar="LETTERS", help="How an Analyze 7.5 image lies, such as LAS."),
-    click.option("--max-voxels", type=int, metavar="N", help="Refuse larger images. [default: by memory]"),
+    click.option(
+        "--max-voxels", type=click.IntRange(min=1), metavar="N", help="Refuse larger images. [default: by memory]"
+    ),
 )
 model_option = click.option("--model", "models", multiple=True, help="Name or folder. [default: deepnat and neuronet]")
 SEGMENT = (
@@ -79,7 +81,12 @@ SEGMENT = (
     ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<number>."),
     click.option(
-        "--threads", "--omp-nthreads", "n_threads", type=int, metavar="N", help="Cores to use. [default: all]"
+        "--threads",
+        "--omp-nthreads",
+        "n_threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Cores to use. [default: all]",
     ),
     click.option("--overwrite", is_flag=True, help="Replace results of another scan, model or settings."),
 )

@@ -15,7 +15,9 @@ __all__ = ["command"]
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint, if there is one.")
 @click.option("--max-minutes", type=float, default=math.inf, help="Stop with a checkpoint after so many minutes.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<number>.")
-@click.option("--threads", type=int, default=None, help="Threads of the CPU; by default torch's own choice.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=None, help="Threads of the CPU; by default torch's own choice."
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(config: Path, resume: bool, max_minutes: float, device: str, threads: int | None, quiet: bool) -> None:
     """Train the networks that CONFIG (a TOML file, see recipes/) describes.
