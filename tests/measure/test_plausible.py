@@ -311,6 +311,7 @@ def test_a_scheme_of_its_own_is_judged_by_its_pairs_alone():
     assert judge_labels(LabelMap(ids, AFFINE, own), ids == 0) == (
         Finding("review", "Right-A is there, but nothing on the other side", 2),
     )
+    assert judge_labels(LabelMap(ids, AFFINE, own), ids == 0, None, (1,)) == (), "the left one was not taught"
 
 
 def test_a_phantom_is_no_adult(phantom):

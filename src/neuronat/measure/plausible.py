@@ -262,8 +262,9 @@ def _unequal(volumes: Sequence[StructureVolume]) -> list[Finding]:
 def _one_sided(volumes: Sequence[StructureVolume], scheme: LabelScheme) -> tuple[Finding, ...]:
     """Find structures that are there on one side only, and are more than a few voxels."""
     found = {row.index: (row.volume_mm3 or 0) / 1000 for row in volumes if row.n_voxels}
+    missed = {row.index for row in volumes if row.reason == NOT_FOUND}
     pairs = zip(scheme.ids, scheme.partners, strict=True)
-    lonely = [i for i, p in pairs if p != i and p not in found and found.get(i, 0) >= LONELY_ML]
+    lonely = [i for i, p in pairs if p != i and p in missed and found.get(i, 0) >= LONELY_ML]
     return tuple(Finding("review", f"{scheme.name_of[i]} is there, but nothing on the other side", i) for i in lonely)
 
 
