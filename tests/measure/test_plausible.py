@@ -267,6 +267,19 @@ def test_a_fine_scheme_is_judged_by_the_structures_it_maps_to():
     assert findings[-1] == ("review", "Left Ent entorhinal area is there, but nothing on the other side")
 
 
+def test_a_finding_about_a_structure_bears_the_id_of_the_schemes_own():
+    fine = load_scheme("neuromorphometrics")  # 57 is its right putamen, and 51, that of the 25, its right ventricle
+    ids = np.zeros((30, 22, 26), np.int32)
+    ids[4:7, 4:8, 4:8] = 57
+    ids[20:23, 4:8, 4:8] = 58
+    ids[6:10, 14:18, 14:18] = 103
+    findings = judge_labels(LabelMap(ids, AFFINE, fine), ids > 0)
+    about = {finding.reason.split(" of ")[0]: finding.index for finding in findings if " ml (adults " in finding.reason}
+    assert about["Right-Putamen"] == 57
+    assert about["Left-Putamen"] == 58
+    assert about["Left-Cerebral-Cortex"] is None, "many gyri mean it"
+
+
 def test_volumes_of_coarse_voxels_are_judged_where_they_are_counted():
     ids = np.zeros((4, 4, 4), np.int32)
     ids[1:3, 1:3, 1:3] = 10

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,21 @@ def test_a_structure_that_the_coarse_protocol_is_sure_of_is_no_finding(computed)
         said = " ".join(finding.reason for finding in findings["neuromorphometrics"])
         assert "(0.40, usually 0.90)" in said  # the gyrus
         assert ("Left Hippocampus (0.40, usually 0.90)" in said) is named
+
+
+def test_what_two_protocols_share_by_construction_is_said_once(computed):
+    labels = {name: found.label_map() for name, found in computed.items()}
+    inside = labels["deepnat25"].ids > 0
+    said = "no voxel of Left-Cerebral-White-Matter"
+    apart = judge_result(labels, inside, computed, ())
+    assert {name: [f.reason.split(": ")[0] for f in apart[name] if said in f.reason] for name in labels} == {
+        "deepnat25": ["deepnat25"], "neuromorphometrics": ["neuromorphometrics"],
+    }  # fmt: skip
+    fine = computed["neuromorphometrics"]
+    follows = computed | {"neuromorphometrics": replace(fine, answer=replace(fine.answer, follows="deepnat25"))}
+    together = judge_result(labels, inside, follows, ())
+    assert len({f.reason for name in labels for f in together[name] if said in f.reason}) == 1
+    assert any(finding.reason.startswith("neuromorphometrics: ") for finding in together["neuromorphometrics"])
 
 
 def test_structures_that_are_merged_have_no_twin():

@@ -6,7 +6,7 @@ large ventricle or a small hippocampus is a reason to look, never to fail.
 
 import csv
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from io import StringIO
@@ -108,7 +108,8 @@ def judge_labels(
     rows = structure_volumes(common, fine.mapped(common.scheme) if fine else None, missed)
     cropped = LabelMap(common.ids[box], affine, common.scheme)
     shapes = judge_shapes(cropped, mask[box], is_whole=not missed)
-    return (*judge_volumes(rows), *judge_sides(cropped), *shapes, *own)
+    found = (*judge_volumes(rows), *judge_sides(cropped), *shapes)
+    return (*(_in_own_ids(finding, meant) for finding in found), *own)
 
 
 def judge_volumes(volumes: Sequence[StructureVolume]) -> tuple[Finding, ...]:
@@ -257,6 +258,12 @@ def _unequal(volumes: Sequence[StructureVolume]) -> list[Finding]:
         if not _is_within(ratio, LATERAL_RATIO if index in LATERAL else RATIO):
             findings.append(Finding("review", f"{left.name} has {ratio:.2f} times the volume of the right one", index))
     return findings
+
+
+def _in_own_ids(finding: Finding, meant: Mapping[int, int]) -> Finding:
+    """Give a finding the id of a scheme whose ids mean those of the 25; none where several do, or none does."""
+    own = [index for index, common in meant.items() if common == finding.index]
+    return replace(finding, index=own[0] if len(own) == 1 else None)
 
 
 def _one_sided(volumes: Sequence[StructureVolume], scheme: LabelScheme) -> tuple[Finding, ...]:

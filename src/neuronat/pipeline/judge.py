@@ -42,7 +42,7 @@ def judge_result(
     -------
     mapping of str to tuple of Finding
         By protocol; the doubts and the agreement stand under an empty name. With several protocols a reason
-        begins with the name of its own.
+        begins with the name of its own, or of the one that it was made to agree with, if that has the same reason.
 
     Notes
     -----
@@ -51,12 +51,20 @@ def judge_result(
     findings = {"": tuple(Finding("review", f"forced: {doubt}") for doubt in doubts)}
     if agreement is not None:
         findings[""] += judge_agreement(agreement)
+    bare: dict[str, tuple[Finding, ...]] = {}
     for protocol, label_map in labels.items():
         source = computed[protocol]
         found = judge_labels(label_map, mask, source.fine_map, source.untaught)
         found += judge_certainty(source.answer.certainty)
         if source.calibration is not None:
             found += judge_confidence(own_confidence(protocol, computed), source.calibration.usual, label_map.scheme)
-        prefix = f"{protocol}: " if len(labels) > 1 else ""
-        findings[protocol] = tuple(replace(finding, reason=prefix + finding.reason) for finding in found)
+        bare[protocol] = found
+    for protocol, found in bare.items():
+        follows = computed[protocol].answer.follows
+        known = {finding.reason for finding in bare.get(follows, ())}
+        named = [(finding, follows if finding.reason in known else protocol) for finding in found]
+        findings[protocol] = tuple(
+            replace(finding, reason=f"{name}: {finding.reason}" if len(labels) > 1 else finding.reason)
+            for finding, name in named
+        )
     return findings

@@ -112,9 +112,9 @@ class Result:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The findings as lines for the user, the worst first."""
+        """The findings as lines for the user, each once, the worst first."""
         findings = [finding for found in self.findings.values() for finding in found]
-        return tuple(finding.reason for finding in sorted(findings, key=lambda finding: finding.level))
+        return tuple(dict.fromkeys(finding.reason for finding in sorted(findings, key=lambda finding: finding.level)))
 
     @cached_property
     def probabilities(self) -> Mapping[str, Probabilities]:

@@ -241,7 +241,8 @@ def _result(
     is_native = config.space == "native"
     mask = _mask(inputs) if is_native else uncrop(first.mask, first)
     volumes = {p: structure_volumes(found, computed[p].fine_map, computed[p].untaught) for p, found in labels.items()}
-    cut = dict.fromkeys(doubt for rows in volumes.values() for doubt in border_doubts(rows))
+    free = [rows for protocol, rows in volumes.items() if computed[protocol].answer.follows not in volumes]
+    cut = dict.fromkeys(doubt for rows in free for doubt in border_doubts(rows))
     scan = inputs.scan
     agreement = measure_agreement(labels, {protocol: found.answer.follows for protocol, found in computed.items()})
     findings = judge_result(labels, mask, computed, doubts, agreement)
