@@ -75,7 +75,7 @@ def test_the_peak_counts_what_was_held_and_starts_anew():
     done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
     before, n_bytes, holds, grown, anew = map(int, done.stdout.split())
     assert grown - before > 0.9 * n_bytes
-    assert n_bytes < holds <= grown
+    assert n_bytes < holds <= grown + 1_000_000  # the kernel counts pages per thread and sums them up now and then
     assert anew < grown - 100_000_000
 
 
